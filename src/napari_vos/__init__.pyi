@@ -1,0 +1,8 @@
+from ._napari import bind as bind
+from .frames import FrameStack as FrameStack
+from .io import open_frames as open_frames
+from .io import open_labels as open_labels
+from .io import write_labels as write_labels
+from .session import Session as Session
+
+__version__: str
