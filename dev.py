@@ -8,7 +8,7 @@ Each command makes .venv beside this file when it isn't there, installs what
 it needs once, and again only after pyproject.toml or constraints.txt changed.
 Torch comes as a CPU build. To choose another one, set NAPARI_VOS_TORCH to what
 pip should install, for instance
-"torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130".
+"torch==2.13.0+cu130 --index-url https://download.pytorch.org/whl/cu130".
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def create_environment() -> None:
     """Make .venv."""
     print(f"Creating {ENVIRONMENT}", flush=True)
     try:
-        venv.create(ENVIRONMENT, with_pip=True, upgrade_deps=False)
+        venv.create(ENVIRONMENT, with_pip=True)
     except subprocess.CalledProcessError:
         raise SystemExit(
             "This Python can't make a virtual environment with pip. On Debian and Ubuntu: "
@@ -153,6 +153,8 @@ def main(command: str, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may have an older one
+        raise SystemExit(f"napari-vos needs Python 3.11 or newer; this is {sys.version}.")
     if len(sys.argv) < 2 or sys.argv[1] not in GROUPS:
         raise SystemExit(__doc__)
     main(sys.argv[1], sys.argv[2:])

@@ -65,7 +65,7 @@ def pytest_runtest_makereport(
     if report.skipped and not expected and window_required() and item.get_closest_marker("gui"):
         report.outcome = "failed"
         report.longrepr = (
-            f"A window test was skipped though windows are required: {report.longrepr}"
+            f"A skipped window test counts as failed here: {report.longrepr}"
         )
     return report
 
