@@ -64,9 +64,7 @@ def pytest_runtest_makereport(
     expected = hasattr(report, "wasxfail")
     if report.skipped and not expected and window_required() and item.get_closest_marker("gui"):
         report.outcome = "failed"
-        report.longrepr = (
-            f"A skipped window test counts as failed here: {report.longrepr}"
-        )
+        report.longrepr = f"A skipped window test counts as failed here: {report.longrepr}"
     return report
 
 
