@@ -1,0 +1,82 @@
+"""The engine of a session: how it is chosen, made on first use, and made again."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_vos.engines.base import Propagator
+    from napari_vos.frames import FrameStack
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What the user asks for.
+
+    Attributes
+    ----------
+    name
+        "compact", ...
+    config
+        The engine's configuration, an instance of its dataclass in
+        `napari_vos.configs`; None for the default.
+    weights
+        A file or a registered name; None for the shipped weights.
+    device, precision
+        As the engine takes them; "auto" leaves the choice to it.
+    """
+
+    name: str = "compact"
+    config: object | None = None
+    weights: str | Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+
+    def create(self, frames: FrameStack, *, plan: Mapping[str, object] | None = None) -> Propagator:
+        """Return the engine; with `plan` the one that an earlier round has used."""
+        # Here and not above, since engines load torch.
+        from napari_vos.engines import create_propagator
+
+        return create_propagator(
+            self.name,
+            frames,
+            config=self.config,
+            weights=self.weights,
+            device=self.device,
+            precision=self.precision,
+            plan=plan,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return this choice ready for session.json."""
+        config = None
+        if is_dataclass(self.config) and not isinstance(self.config, type):
+            config = {"type": type(self.config).__name__, "fields": asdict(self.config)}
+        return {
+            "name": self.name,
+            "config": config,
+            "weights": None if self.weights is None else str(self.weights),
+            "device": self.device,
+            "precision": self.precision,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> EngineChoice:
+        """Return the choice that `to_json` wrote."""
+        config = fields["config"]
+        if config is not None:
+            configs = importlib.import_module("napari_vos.configs")
+            config = getattr(configs, config["type"])(**config["fields"])
+        return cls(**{**fields, "config": config})
+
+
+def plan_of(propagator: Propagator) -> dict[str, Any]:
+    """Return an engine's plan as it looks when it is read back from the journal."""
+    plan: dict[str, Any] = json.loads(json.dumps(dict(propagator.plan)))
+    return plan

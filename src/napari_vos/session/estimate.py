@@ -1,0 +1,78 @@
+"""What a round will take, said before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_vos.session.spans import n_frames_of
+from napari_vos.store.files import reported
+
+if TYPE_CHECKING:
+    from napari_vos.engines.base import Propagator
+    from napari_vos.session.ledger import Ledger
+    from napari_vos.session.spans import Leg
+
+_BYTES_PER_PIXEL = 2
+_WINDOW_MARGIN = 4
+"""A propagated window has about this many times the area of the mask's box."""
+_LABELS_SHRINK = 50
+"""Labels shrink about this much when they are compressed."""
+
+
+@dataclass(frozen=True)
+class RoundEstimate:
+    """What a round will take.
+
+    Attributes
+    ----------
+    memory
+        Peak bytes on the device (in host memory if the device is the CPU).
+    seconds
+        Time for all frames.
+    object_frames
+        Number of (object, frame) pairs to predict; 0 if nothing is pending.
+    disk
+        Bytes the session's folder will grow by, roughly.
+    free_disk
+        Bytes free on that disk.
+    """
+
+    memory: int
+    seconds: float
+    object_frames: int
+    disk: int
+    free_disk: int
+
+
+def estimate_round(
+    ledger: Ledger, legs: Sequence[Leg], propagator: Propagator | None
+) -> RoundEstimate:
+    """Return what running `legs` will take.
+
+    Parameters
+    ----------
+    ledger
+        The session.
+    legs
+        What is pending.
+    propagator
+        The engine; None if nothing is pending.
+    """
+    with reported(ledger.folder.path, "read"):
+        free = shutil.disk_usage(ledger.folder.path).free
+    if propagator is None or not legs:
+        return RoundEstimate(0, 0.0, 0, 0, free)
+    ours = propagator.estimate([leg.span for leg in legs])
+    areas = [
+        entry.box.shape[0] * entry.box.shape[1]
+        for t in {leg.span.start for leg in legs}
+        for entry in ledger.index(ledger.version(t)).entries.values()
+    ]
+    window = _WINDOW_MARGIN * _BYTES_PER_PIXEL * sum(areas) // max(1, len(areas))
+    labels = _BYTES_PER_PIXEL * ledger.shape[0] * ledger.shape[1] // _LABELS_SHRINK
+    # Labels lie there twice: in the version and in the array that is shown.
+    disk = ours.object_frames * window + n_frames_of(legs) * 2 * labels
+    return RoundEstimate(ours.memory, ours.seconds, ours.object_frames, disk, free)

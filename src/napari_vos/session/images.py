@@ -1,0 +1,73 @@
+"""The images of a session: what is noted of them, and how they are found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_vos.errors import FramesError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_vos.frames import FrameStack
+
+
+def describe_frames(frames: FrameStack) -> dict[str, Any]:
+    """Return what session.json says about the images."""
+    return {
+        "name": frames.name,
+        "path": None if frames.path is None else str(Path(frames.path).absolute()),
+        "n_frames": frames.n_frames,
+        "shape": list(frames.shape),
+        "axes": frames.axes,
+        "fingerprint": frames.fingerprint,
+    }
+
+
+def find_frames(about: Mapping[str, Any], frames: FrameStack | None, session: Path) -> FrameStack:
+    """Return the images of a session.
+
+    Parameters
+    ----------
+    about
+        What `describe_frames` noted.
+    frames
+        The images, if the caller has them.
+    session
+        The session's folder, for messages.
+
+    Raises
+    ------
+    StoreError
+        If the images can't be found, or aren't the session's.
+    """
+    if frames is None:
+        if about["path"] is None:
+            raise StoreError(
+                f"The session '{session}' was made from an array ('{about['name']}'), not from "
+                "a file. Pass the images as a FrameStack."
+            )
+        # Here and not above: only few sessions need all the readers.
+        from napari_vos.io import open_frames
+
+        try:
+            frames = open_frames(about["path"], axes=about["axes"])
+        except FramesError as error:
+            raise StoreError(
+                f"The images of the session '{session}' can't be opened: {error} "
+                "If they were moved, pass them as a FrameStack."
+            ) from error
+    came = (frames.n_frames, *frames.shape)
+    expected = (about["n_frames"], *about["shape"])
+    if came != expected:
+        raise StoreError(
+            f"'{frames.name}' has {came[0]} frames of {came[1:]} pixels; the session '{session}' "
+            f"was made on {expected[0]} of {expected[1:]}. Pass the images it was made on."
+        )
+    if frames.fingerprint != about["fingerprint"]:
+        raise StoreError(
+            f"'{frames.name}' has the right shape but other pixels than the images that the "
+            f"session '{session}' was made on ('{about['name']}'). Pass those."
+        )
+    return frames

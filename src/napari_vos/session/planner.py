@@ -1,0 +1,96 @@
+"""From what is pending to a round that can run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_vos.errors import FramesError, PromptError
+from napari_vos.session.engine import plan_of
+from napari_vos.session.estimate import RoundEstimate, estimate_round
+from napari_vos.session.marks import object_ids
+from napari_vos.session.round import begin_round
+from napari_vos.session.spans import Leg, Reach, plan_legs
+
+if TYPE_CHECKING:
+    from napari_vos.engines.base import Propagator
+    from napari_vos.frames import FrameStack
+    from napari_vos.session.engine import EngineChoice
+    from napari_vos.session.history import Round
+    from napari_vos.session.ledger import Ledger
+
+
+class RoundPlanner:
+    """Opens rounds, and keeps the engine they run on.
+
+    Parameters
+    ----------
+    ledger
+        The session.
+    frames
+        The images.
+    choice
+        The engine asked for; it is made when it is first needed.
+    """
+
+    def __init__(self, ledger: Ledger, frames: FrameStack, choice: EngineChoice) -> None:
+        self._ledger = ledger
+        self._frames = frames
+        self._choice = choice
+        self._propagator: Propagator | None = None
+
+    def legs(self, reach: Reach) -> tuple[Leg, ...]:
+        """Return what is pending within reach.
+
+        Raises
+        ------
+        FramesError
+            If the stack has one frame alone.
+        PromptError
+            If nothing was marked yet, or the range isn't one of the stack.
+        """
+        state, n_frames, name = self._ledger.history.state, self._ledger.n_frames, self._frames.name
+        if n_frames == 1:
+            raise FramesError(
+                f"'{name}' has one frame alone: there is nothing to propagate to. Choose a "
+                "time-lapse."
+            )
+        if not object_ids(state.marks):
+            raise PromptError(
+                f"No object is marked on '{name}' yet. Paint the objects of at least one frame."
+            )
+        if reach.frames is not None and not 0 <= reach.frames[0] <= reach.frames[1] < n_frames:
+            raise PromptError(
+                f"The range {reach.frames[0]}-{reach.frames[1]} isn't one of '{name}' "
+                f"(0-{n_frames - 1}). Give the first and the last frame."
+            )
+        return plan_legs(state.marks, state.arms, n_frames, reach)
+
+    def estimate(self, reach: Reach) -> RoundEstimate:
+        """Return what the round will take; raises what `legs` does."""
+        legs = self.legs(reach)
+        return estimate_round(self._ledger, legs, self._engine(reach) if legs else None)
+
+    def open(self, reach: Reach) -> tuple[Round, Propagator]:
+        """Return the round that runs what is pending within reach, and its engine.
+
+        That is the interrupted one if it was asked for in the same words, on the
+        engine it has begun with.
+        """
+        current, propagator = self._interrupted(reach), self._engine(reach)
+        if current is None:
+            legs = self.legs(reach)
+            return begin_round(self._ledger, legs, reach, propagator, self._frames), propagator
+        self._ledger.note("resume", round=current.n, engine=plan_of(propagator))
+        return current, propagator
+
+    def _interrupted(self, reach: Reach) -> Round | None:
+        current = self._ledger.history.interrupted
+        return current if current is not None and Reach.from_json(current.line) == reach else None
+
+    def _engine(self, reach: Reach) -> Propagator:
+        """Return the engine for a round: that of the interrupted one if it goes on."""
+        current = self._interrupted(reach)
+        plan = None if current is None else current.line["engine"]
+        if self._propagator is None or (plan is not None and plan_of(self._propagator) != plan):
+            self._propagator = self._choice.create(self._frames, plan=plan)
+        return self._propagator

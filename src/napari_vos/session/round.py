@@ -1,0 +1,205 @@
+"""Running a round: the engine's evidence, frame by frame, into the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from napari_vos.session.engine import plan_of
+from napari_vos.session.merge import labels_of, labels_with_locks
+from napari_vos.session.reader import LedgerReader
+from napari_vos.session.spans import n_frames_of
+from napari_vos.store.evidence import FrameEvidence, ObjectEvidence
+from napari_vos.store.record import Event, FrameRecord
+
+if TYPE_CHECKING:
+    from napari_vos.engines.base import Propagator
+    from napari_vos.frames import FrameStack
+    from napari_vos.session.history import Round
+    from napari_vos.session.ledger import Ledger
+    from napari_vos.session.spans import Leg, Reach
+
+
+class Finish(StrEnum):
+    """Why a round has stopped."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A finished frame: numbers only.
+
+    Attributes
+    ----------
+    t
+        Frame index.
+    object_ids
+        The objects that were propagated to it and are there, ascending.
+    confidence
+        Expected Jaccard index of each, in [0, 1], by object id.
+    n_done
+        Frames finished in this round, a frame counted once per leg.
+    n_total
+        Frames the round takes in all.
+    """
+
+    t: int
+    object_ids: tuple[int, ...]
+    confidence: Mapping[int, float]
+    n_done: int
+    n_total: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A `Progress` with the frames whose labels it has changed."""
+
+    progress: Progress
+    changed: frozenset[int]
+
+
+def begin_round(
+    ledger: Ledger,
+    legs: Sequence[Leg],
+    reach: Reach,
+    propagator: Propagator,
+    images: FrameStack,
+) -> Round:
+    """Write the line of a new round, with all that decides its results.
+
+    Parameters
+    ----------
+    ledger
+        The session.
+    legs
+        What it runs.
+    reach
+        What was asked for.
+    propagator
+        The engine.
+    images
+        The frames it sees.
+    """
+    ledger.note(
+        "round",
+        **reach.to_json(),
+        legs=[leg.to_json() for leg in legs],
+        engine=plan_of(propagator),
+        images={
+            "fingerprint": images.fingerprint,
+            "axes": images.axes,
+            "normalization": images.normalization,
+        },
+    )
+    return ledger.history.latest_round
+
+
+def run_round(ledger: Ledger, current: Round, propagator: Propagator) -> Generator[Step]:
+    """Run what is left of a round and yield after each frame is written.
+
+    It can be closed at any yield: what was yielded is on disk.
+    """
+    n_total = n_frames_of(current.legs)
+    n_done = current.n_done
+    for index in range(len(current.legs)):
+        with closing(_run_leg(ledger, current, index, propagator)) as finished:
+            for t, kept, changed in finished:
+                n_done += 1
+                confidence = {i: kept[i].confidence for i in sorted(kept)}
+                progress = Progress(t, tuple(confidence), confidence, n_done, n_total)
+                yield Step(progress, changed)
+
+
+def _run_leg(
+    ledger: Ledger, current: Round, index: int, propagator: Propagator
+) -> Generator[tuple[int, Mapping[int, ObjectEvidence], frozenset[int]]]:
+    leg, frames = current.legs[index], current.rest(index)
+    moving = set() if leg.ended else set(leg.span.object_ids) - current.ended.get(index, set())
+    span = replace(
+        leg.span,
+        object_ids=tuple(sorted(moving)),
+        done_until=current.done.get(index, leg.span.done_until),
+    )
+    reader = LedgerReader(ledger, current, current.name(index))
+    # The protocol promises an iterator that can be closed.
+    evidences = propagator.propagate(span, reader) if moving else _nothing()
+    stream = cast("Generator[FrameEvidence]", evidences)
+    with closing(stream):
+        for t in frames:
+            evidence = _next(stream, t) if moving else FrameEvidence(t, {})
+            ends = {end.object_id: end.reason for end in evidence.ends if end.object_id in moving}
+            moving -= ends.keys()
+            events = tuple(Event(t, i, ends[i], leg.span.direction) for i in sorted(ends))
+            record, kept = _merge(ledger, leg, evidence, moving, events)
+            changed = ledger.write_frame(index, t, record, state=evidence.state, ends=ends)
+            yield t, kept, changed
+
+
+def _nothing() -> Generator[FrameEvidence]:
+    yield from ()
+
+
+def _next(stream: Iterator[FrameEvidence], t: int) -> FrameEvidence:
+    evidence = next(stream, None)
+    if evidence is None or evidence.t != t:
+        came = "nothing" if evidence is None else f"frame {evidence.t}"
+        raise RuntimeError(f"The engine yielded {came} where frame {t} was due.")
+    return evidence
+
+
+def _merge(
+    ledger: Ledger,
+    leg: Leg,
+    evidence: FrameEvidence,
+    moving: set[int],
+    new_events: tuple[Event, ...],
+) -> tuple[FrameRecord | None, Mapping[int, ObjectEvidence]]:
+    """Return the new record of a frame, None if nothing changes, and what the engine added.
+
+    All that isn't moved by the leg, or is locked, stays as it is. An object that
+    has ended, now or before, loses what an earlier round believed here.
+    """
+    t = evidence.t
+    version = ledger.version(t)
+    old, old_events = ledger.objects(version), ledger.index(version).events
+    locked = ledger.history.state.locked_ids(t)
+    moved = set(leg.span.object_ids) - locked
+    objects = {i: item for i, item in old.items() if i not in moved}
+    kept = {
+        i: _checked(item, t, ledger.shape)
+        for i, item in evidence.objects.items()
+        if i in moved & moving
+    }
+    objects.update(kept)
+    events = tuple(event for event in old_events if event.object_id not in leg.span.object_ids)
+    events += new_events
+    if not kept and objects.keys() == old.keys() and events == old_events:
+        return None, kept
+    if locked:
+        labels = labels_with_locks(objects.values(), ledger.labels(t), locked)
+    else:
+        labels = labels_of(objects.values(), ledger.shape)
+    return FrameRecord(labels, objects, events), kept
+
+
+def _checked(item: ObjectEvidence, t: int, shape: tuple[int, int]) -> ObjectEvidence:
+    box = item.box
+    inside = 0 <= box.top <= box.bottom <= shape[0] and 0 <= box.left <= box.right <= shape[1]
+    if not inside or item.probability.shape != box.shape:
+        raise ValueError(
+            f"The engine yielded for object {item.object_id} on frame {t} a window of shape "
+            f"{item.probability.shape} at {tuple(box)}; the frame is {shape}."
+        )
+    return replace(
+        item,
+        probability=np.asarray(item.probability, np.float16),
+        confidence=float(item.confidence),
+    )

@@ -1,0 +1,451 @@
+"""The session: rounds of prompt, propagation and correction on one stack."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, suppress
+from enum import StrEnum
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self, SupportsIndex
+
+from psygnal import Signal
+from tqdm import tqdm
+
+from napari_vos.errors import NapariVosError, PromptError, StoreError
+from napari_vos.prompts import mask_prompt
+from napari_vos.session import actions
+from napari_vos.session.engine import EngineChoice
+from napari_vos.session.images import describe_frames, find_frames
+from napari_vos.session.ledger import Ledger
+from napari_vos.session.planner import RoundPlanner
+from napari_vos.session.replay import ReplayReport, replay
+from napari_vos.session.round import Finish, Progress, run_round
+from napari_vos.session.spans import Direction, Reach
+from napari_vos.session.view import SessionView
+from napari_vos.store.folder import SessionFolder
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from napari_vos.frames import FrameStack
+    from napari_vos.session.estimate import RoundEstimate
+    from napari_vos.session.history import Round
+
+UNDO_BYTES = 4 * 2**30
+"""Default limit of what is kept on disk for undo."""
+
+_log = logging.getLogger(__name__)
+
+
+class Phase(StrEnum):
+    """What a session is doing."""
+
+    IDLE = "idle"
+    EDITING = "editing"
+    RUNNING = "running"
+    CLOSED = "closed"
+
+
+class Session(SessionView):
+    """Prompts, propagation and results on one stack of images.
+
+    A round may run in one other thread while this one reads; prompts and undo
+    wait for its end. Signals are emitted from the thread that works.
+
+    Parameters
+    ----------
+    frames
+        The images.
+    engine
+        Name of the engine.
+    config
+        The engine's configuration (`napari_vos.configs`); None for the default.
+    weights
+        Weights file or registered name; None for the engine's own.
+    device, precision
+        Where and how the engine computes.
+    folder
+        A new or empty folder in which all is kept; None for a temporary one that
+        is deleted with the session.
+    undo_bytes
+        How many bytes the versions kept for undo may take. Beyond that the oldest
+        steps can no longer be undone, after a warning.
+
+    Raises
+    ------
+    StoreError
+        If the folder can't be made, isn't empty, or is open elsewhere.
+
+    Examples
+    --------
+    >>> session = Session(FrameStack(images, axes="TYX"))  # doctest: +SKIP
+    >>> session.add_mask(0, masks)  # doctest: +SKIP
+    >>> session.run()  # doctest: +SKIP
+    >>> session.labels[5]  # doctest: +SKIP
+    """
+
+    frame_written: ClassVar[Signal] = Signal(int)
+    """The labels of frame t have changed."""
+    round_started: ClassVar[Signal] = Signal()
+    round_finished: ClassVar[Signal] = Signal(Finish)
+    """A round has stopped, and why."""
+    prompts_changed: ClassVar[Signal] = Signal()
+    """Marks, locks or what can be undone have changed."""
+    warned: ClassVar[Signal] = Signal(str)
+    """Something the user should know before it happens."""
+
+    def __init__(
+        self,
+        frames: FrameStack,
+        *,
+        engine: str = "compact",
+        config: object | None = None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        folder: str | Path | None = None,
+        undo_bytes: int = UNDO_BYTES,
+    ) -> None:
+        choice = EngineChoice(engine, config, weights, device, precision)
+        about = {
+            "id": uuid.uuid4().hex,
+            "frames": describe_frames(frames),
+            "engine": choice.to_json(),
+        }
+        made = SessionFolder.create(None if folder is None else Path(folder), about)
+        self._open(frames, choice, made, undo_bytes)
+
+    def _open(
+        self, frames: FrameStack, choice: EngineChoice, folder: SessionFolder, undo_bytes: int
+    ) -> None:
+        super().__init__(Ledger(folder, undo_bytes=undo_bytes))
+        self.frames = frames
+        self._planner = RoundPlanner(self._ledger, frames, choice)
+        self._phase = Phase.IDLE
+        self._turn = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        frames: FrameStack | None = None,
+        *,
+        undo_bytes: int = UNDO_BYTES,
+    ) -> Self:
+        """Open the session in `folder` and go on with it.
+
+        Whatever ended it last time, all finished frames are there. A round that
+        was interrupted goes on with `resume` or `propagate`.
+
+        Parameters
+        ----------
+        folder
+            A session's folder.
+        frames
+            The images; None to open them from where they were.
+        undo_bytes
+            See `Session`.
+
+        Raises
+        ------
+        StoreError
+            If there is no session, it is open elsewhere or damaged, or the images
+            aren't those it was made on.
+        """
+        opened = SessionFolder.open(Path(folder))
+        try:
+            found = find_frames(opened.about["frames"], frames, opened.path)
+            session = cls.__new__(cls)
+            choice = EngineChoice.from_json(opened.about["engine"])
+            session._open(found, choice, opened, undo_bytes)
+        except NapariVosError:
+            opened.close()
+            raise
+        return session
+
+    # What the user says
+
+    def add_mask(self, t: int, labels: ArrayLike, complete: bool = False) -> None:
+        """Say where objects are on frame `t`.
+
+        Objects that aren't in `labels` stay as they are, unless the frame is
+        complete. Where masks are painted they win over everything.
+
+        Parameters
+        ----------
+        t
+            Frame index.
+        labels
+            (Y, X), any integer dtype; 0 where nothing is said, else object ids from
+            1 to 65535.
+        complete
+            All objects of this frame are in `labels`: others are gone here.
+
+        Raises
+        ------
+        PromptError
+            If `t` lies outside the stack, the shape isn't the stack's, or the labels
+            can't be used.
+        """
+        prompt = mask_prompt(self._check_frame(t), labels, complete=complete)
+        if prompt.labels.shape != self._ledger.shape:
+            raise PromptError(
+                f"The prompt on frame {t} has shape {prompt.labels.shape}; the frames of "
+                f"'{self.frames.name}' have {self._ledger.shape}. Paint on a layer of the same "
+                "size as the images."
+            )
+        self._act(lambda: actions.add_mask(self._ledger, prompt))
+
+    def accept(
+        self, frames: SupportsIndex | Iterable[int], object_ids: Iterable[int] | None = None
+    ) -> None:
+        """Say that results are right: no later round changes them.
+
+        Parameters
+        ----------
+        frames
+            Frame index or several.
+        object_ids
+            The objects that are right: where they are on these frames, they keep
+            their pixels and gain none. None: all of these frames is right, the
+            background too.
+
+        Raises
+        ------
+        PromptError
+            If a frame lies outside the stack or an object isn't known.
+        """
+        several = [frames] if isinstance(frames, SupportsIndex) else frames
+        chosen = [self._check_frame(index(t)) for t in several]
+        ids = None if object_ids is None else [self._check_object(i) for i in object_ids]
+        self._act(lambda: actions.accept(self._ledger, chosen, ids))
+
+    def end_object(self, object_id: int, t: int) -> None:
+        """Say that an object is gone from frame `t` on, until its next user frame.
+
+        Raises
+        ------
+        PromptError
+            If the object isn't known or `t` lies outside the stack.
+        """
+        end, known = self._check_frame(t), self._check_object(object_id)
+        self._act(lambda: actions.end_object(self._ledger, known, end))
+
+    def delete_object(self, object_id: int) -> None:
+        """Delete an object from all frames, with all that was said of it.
+
+        Raises
+        ------
+        PromptError
+            If the object isn't known.
+        """
+        known = self._check_object(object_id)
+        self._act(lambda: actions.delete_object(self._ledger, known))
+
+    def undo(self) -> None:
+        """Take back the last prompt, round or other action, bit for bit.
+
+        Raises
+        ------
+        PromptError
+            If there is nothing to undo.
+        """
+        self._act(lambda: actions.undo(self._ledger))
+
+    def redo(self) -> None:
+        """Do again what was undone last.
+
+        Raises
+        ------
+        PromptError
+            If there is nothing to redo.
+        """
+        self._act(lambda: actions.redo(self._ledger))
+
+    # Rounds
+
+    def propagate(
+        self, *, frames: tuple[int, int] | None = None, direction: Direction = "both"
+    ) -> Generator[Progress]:
+        """Propagate what is pending, and yield after each finished frame.
+
+        It may be closed at any yield; what was yielded is kept. The next call
+        with the same range goes on from there; after any other action it goes on in a
+        round of its own. Nothing is yielded if nothing is pending.
+
+        Parameters
+        ----------
+        frames
+            First and last frame to predict, inclusive; None for all. What lies
+            outside stays pending.
+        direction
+            "forward" or "backward" runs only that way from the marks.
+
+        Raises
+        ------
+        PromptError
+            If nothing was marked yet, or the range lies outside the stack.
+        FramesError
+            If the stack has one frame alone.
+        StoreError
+            If the disk is full or can't be written; finished frames are kept.
+        NapariVosError
+            If another round is running.
+        """
+        with self._turn:
+            self._check_idle()
+            self._phase = Phase.RUNNING
+        current, finish = None, Finish.FAILED
+        try:
+            reach = Reach(frames, direction)
+            if not self._planner.legs(reach):
+                return
+            self._warn_before(self._planner.estimate(reach))
+            current, propagator = self._planner.open(reach)
+            self.round_started.emit()
+            with closing(run_round(self._ledger, current, propagator)) as steps:
+                for step in steps:
+                    self._tell_written(step.changed)
+                    yield step.progress
+            finish = Finish.COMPLETED
+        except GeneratorExit:
+            finish = Finish.CANCELLED
+            raise
+        finally:
+            if current is not None:
+                self._close_round(current, finish)
+            self._phase = Phase.IDLE
+            if current is not None:
+                self.round_finished.emit(finish)
+
+    def resume(self) -> Generator[Progress]:
+        """Go on with the round that was interrupted last.
+
+        Raises
+        ------
+        PromptError
+            If no round was interrupted, or something else was done since.
+        """
+        current = self._ledger.history.interrupted
+        if current is None:
+            raise PromptError("There is no interrupted round to go on with. Use propagate.")
+        reach = Reach.from_json(current.line)
+        return self.propagate(frames=reach.frames, direction=reach.direction)
+
+    def run(self, *, frames: tuple[int, int] | None = None, direction: Direction = "both") -> None:
+        """Propagate what is pending, with a progress bar on standard error.
+
+        Takes and raises what `propagate` does.
+        """
+        with (
+            closing(self.propagate(frames=frames, direction=direction)) as results,
+            tqdm(desc=self.frames.name, unit="frame") as bar,
+        ):
+            for result in results:
+                bar.total = result.n_total
+                bar.update(result.n_done - bar.n)
+
+    def estimate(
+        self, *, frames: tuple[int, int] | None = None, direction: Direction = "both"
+    ) -> RoundEstimate:
+        """Return what `propagate` will take in memory, time and disk.
+
+        Takes and raises what `propagate` does.
+        """
+        return self._planner.estimate(Reach(frames, direction))
+
+    # The folder
+
+    def replay(self, out: str | Path | None = None) -> ReplayReport:
+        """Do everything again in a fresh session, and compare; see `replay.replay`."""
+        return replay(self.folder, self.frames, out)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a copy of the session to `folder`; this one goes on where it is.
+
+        An earlier copy of this session there is replaced.
+
+        Raises
+        ------
+        StoreError
+            If the folder holds anything else or can't be written.
+        """
+        self._ledger.copy_to(Path(folder))
+
+    def close(self) -> None:
+        """Release the folder; a temporary one is deleted."""
+        with self._turn:
+            if self._phase is Phase.CLOSED:
+                return
+            self._check_idle()
+            self._phase = Phase.CLOSED
+        self._ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What goes on behind
+
+    def _act(self, action: Callable[[], frozenset[int]]) -> None:
+        """Do an action while nothing else goes on, and tell."""
+        with self._turn:
+            self._check_idle()
+            self._phase = Phase.EDITING
+        try:
+            changed = action()
+            self._keep_budget()
+        finally:
+            self._phase = Phase.IDLE
+        self._tell_written(changed)
+        self.prompts_changed.emit()
+
+    def _check_idle(self) -> None:
+        match self._phase:
+            case Phase.CLOSED:
+                raise NapariVosError(f"The session '{self.folder}' is closed. Load it again.")
+            case Phase.RUNNING:
+                raise NapariVosError(
+                    f"'{self.frames.name}' is being propagated. Cancel that, or wait for its end."
+                )
+            case Phase.EDITING:
+                raise NapariVosError(
+                    f"Something else is being changed on '{self.frames.name}'. Try again."
+                )
+
+    def _close_round(self, current: Round, finish: Finish) -> None:
+        # The line only tells: a full disk must not hide why the round has stopped.
+        with suppress(StoreError):
+            self._ledger.note("finish", round=current.n, reason=finish)
+            self._keep_budget()
+
+    def _warn_before(self, estimate: RoundEstimate) -> None:
+        if estimate.disk > estimate.free_disk:
+            self._warn(
+                f"This run may take {estimate.disk / 1e9:.1f} GB in '{self.folder}', and "
+                f"{estimate.free_disk / 1e9:.1f} GB are free there. If the disk gets full, "
+                "finished frames are kept and the run can be continued."
+            )
+
+    def _keep_budget(self) -> None:
+        steps = self._ledger.steps_over_budget()
+        if steps:
+            self._warn(
+                f"Undo takes more disk space than is allowed: the oldest {len(steps)} step(s) can "
+                "no longer be undone."
+            )
+            self._ledger.note("forget", steps=len(steps))
+
+    def _warn(self, message: str) -> None:
+        _log.warning("%s", message)
+        self.warned.emit(message)
+
+    def _tell_written(self, changed: Iterable[int]) -> None:
+        for t in sorted(changed):
+            self.frame_written.emit(t)

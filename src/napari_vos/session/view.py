@@ -1,0 +1,180 @@
+"""What can be read of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from napari_vos.errors import PromptError, StoreError
+from napari_vos.session.marks import MarkKind, object_ids
+from napari_vos.session.merge import cut_window
+from napari_vos.session.spans import plan_legs
+from napari_vos.session.table import Row, iterate_rows
+from napari_vos.store.evidence import Box
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import zarr
+    from numpy.typing import NDArray
+
+    from napari_vos.engines.base import Span
+    from napari_vos.session.ledger import Ledger
+    from napari_vos.store.record import Event
+
+
+class SessionView:
+    """The results of a session and what the user has said, for reading.
+
+    May be read from any thread, also while a round runs.
+
+    Parameters
+    ----------
+    ledger
+        The session's files and history.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @property
+    def folder(self) -> Path:
+        """Where the session is kept."""
+        return self._ledger.folder.path
+
+    @property
+    def labels(self) -> zarr.Array[Any]:
+        """(T, Y, X) uint16 zarr array, one chunk per frame, for reading and showing.
+
+        What is written into it is not a prompt, and is overwritten by results.
+        """
+        mirror = self._ledger.folder.mirror
+        if mirror is None:
+            raise StoreError(f"The session '{self.folder}' was opened for reading alone.")
+        return mirror.array
+
+    @property
+    def confidence(self) -> dict[tuple[int, int], float]:
+        """Expected Jaccard index in [0, 1] by (t, object id); 1 for the user's own."""
+        return {
+            (t, object_id): entry.confidence
+            for t in range(self._ledger.n_frames)
+            for object_id, entry in self._ledger.index(self._ledger.version(t)).entries.items()
+        }
+
+    def probability(
+        self, t: int, object_id: int, window: Box | None = None
+    ) -> tuple[NDArray[np.float16], Box]:
+        """Return what is believed of an object on a frame.
+
+        Parameters
+        ----------
+        t
+            Frame index.
+        object_id
+            The object.
+        window
+            Where to look; None for the window that is stored, which is empty if
+            the object isn't there.
+
+        Returns
+        -------
+        probability
+            (height, width) of the box, float16 in [0, 1].
+        box
+            Where it lies on the frame.
+
+        Raises
+        ------
+        PromptError
+            If `t` lies outside the stack or the object isn't known.
+        """
+        self._check_frame(t)
+        self._check_object(object_id)
+        item = self._ledger.objects(self._ledger.version(t)).get(object_id)
+        box = window or (Box(0, 0, 0, 0) if item is None else item.box)
+        return cut_window(item, box), box
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """All objects of the session, ascending."""
+        return object_ids(self._ledger.history.state.marks)
+
+    def user_frames(self, object_id: int | None = None) -> tuple[int, ...]:
+        """Return the frames on which the user has marked an object, or any, ascending."""
+        marks = self._ledger.history.state.marks.items()
+        return tuple(
+            sorted(
+                {
+                    t
+                    for (t, i), mark in marks
+                    if mark.kind is MarkKind.PRESENT and object_id in (None, i)
+                }
+            )
+        )
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events table: where objects end or begin, by frame."""
+        return tuple(
+            event
+            for t in range(self._ledger.n_frames)
+            for event in self._ledger.index(self._ledger.version(t)).events
+        )
+
+    @property
+    def ends(self) -> tuple[Event, ...]:
+        """The events at which an object is gone from its frame on."""
+        return tuple(event for event in self.events if event.direction == 1)
+
+    def table(self) -> Iterator[Row]:
+        """Yield a row for each object on each frame: area, centroid, confidence, source."""
+        return iterate_rows(self._ledger)
+
+    def export_labels(self, path: str | Path) -> None:
+        """Write the labels of all frames as TIFF or zarr, by the ending of `path`."""
+        from napari_vos.io import write_labels
+
+        write_labels(path, self.labels)
+
+    def export_table(self, path: str | Path) -> None:
+        """Write `table` as CSV."""
+        from napari_vos.io import write_table
+
+        write_table(path, self.table())
+
+    @property
+    def pending(self) -> tuple[Span, ...]:
+        """What `propagate` will run."""
+        state = self._ledger.history.state
+        return tuple(leg.span for leg in plan_legs(state.marks, state.arms, self._ledger.n_frames))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to undo."""
+        return bool(self._ledger.history.done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is something to redo."""
+        return bool(self._ledger.history.undone)
+
+    def _check_frame(self, t: int) -> int:
+        n_frames = self._ledger.n_frames
+        if not 0 <= t < n_frames:
+            name = self._ledger.folder.about["frames"]["name"]
+            raise PromptError(
+                f"Frame {t} is outside the stack '{name}' (0-{n_frames - 1}). Check that the "
+                "prompts have the same time axis as the images."
+            )
+        return int(t)
+
+    def _check_object(self, object_id: int) -> int:
+        known = self.object_ids
+        if object_id not in known:
+            raise PromptError(
+                f"There is no object {object_id} in this session; there are "
+                f"{', '.join(map(str, known[:20])) or 'none'}{' ...' if len(known) > 20 else ''}."
+            )
+        return int(object_id)

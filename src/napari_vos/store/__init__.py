@@ -1,0 +1,1 @@
+"""Session folders: labels, evidence, versions of frames, and the journal."""

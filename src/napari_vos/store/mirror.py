@@ -1,0 +1,93 @@
+"""The labels of all frames as one zarr array, to be shown and exported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from napari_vos.errors import StoreError
+from napari_vos.store.files import reported
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+_ADVICE = "Delete this folder: it is made again when the session is opened."
+
+
+class LabelMirror:
+    """A (T, Y, X) uint16 zarr array, one chunk per frame, that follows the versions.
+
+    It is what napari shows. The versions are the truth; this can be made again
+    from them at any time.
+
+    Parameters
+    ----------
+    path
+        The zarr folder; made if it isn't there.
+    shape
+        (T, Y, X).
+
+    Raises
+    ------
+    StoreError
+        If it can't be made, is damaged, or is there with another shape.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
+        self._path = path
+        self.stale: set[int] = set()
+        """Frames that still have to be written to be what their version says."""
+        self.is_new = not path.exists()
+        """Whether it was made just now, and holds nothing yet."""
+        with reported(path, "open"):
+            if not self.is_new:
+                self.array: zarr.Array[Any] = _open(path)
+            else:
+                self.array = zarr.create_array(
+                    path,
+                    shape=shape,
+                    chunks=(1, *shape[1:]),
+                    dtype=np.uint16,
+                    fill_value=0,
+                    dimension_names=("t", "y", "x"),
+                )
+        if self.array.shape != shape:
+            raise StoreError(
+                f"'{path}' has shape {self.array.shape}; the session has {shape}. {_ADVICE}"
+            )
+
+    def write(self, t: int, labels: NDArray[np.uint16] | None) -> None:
+        """Write the (Y, X) labels of frame `t`; None for a frame without a version.
+
+        Raises
+        ------
+        StoreError
+            If it can't be written; the frame is then `stale`.
+        """
+        self.stale.add(t)
+        with reported(self._path, "write"):
+            self.array[t] = 0 if labels is None else labels
+        self.stale.discard(t)
+
+    def repair(self, t: int, labels: NDArray[np.uint16] | None) -> bool:
+        """Write frame `t` again if it isn't `labels`; return whether it was so."""
+        expected = np.zeros(self.array.shape[1:], np.uint16) if labels is None else labels
+        try:
+            right = np.array_equal(np.asarray(self.array[t]), expected)
+        except (OSError, ValueError, RuntimeError):  # a torn chunk, whatever its codec says
+            right = False
+        if not right:
+            self.write(t, expected)
+        return not right
+
+
+def _open(path: Path) -> zarr.Array[Any]:
+    try:
+        return zarr.open_array(path, mode="r+")
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"'{path}' is damaged ({error}). {_ADVICE}") from error
