@@ -1,0 +1,124 @@
+"""The contracts between a session and its engines.
+
+An engine reads frames and evidence, and yields evidence. It knows neither
+layers nor rounds nor undo, and can be closed at any yield.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_vos.store.evidence import FrameEvidence
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of frames through which some objects are propagated together.
+
+    Attributes
+    ----------
+    start
+        The user frame from which to go; its evidence is known.
+    end
+        The last frame to predict, inclusive; on either side of `start`.
+    object_ids
+        The objects that move, ascending. All others are frozen evidence.
+    references
+        The user frames of these objects in the order of interaction. Always
+        contains `start`.
+    fuse_with
+        The user frame just beyond `end` with which the new evidence is fused
+        by temporal distance; None if the stack ends there.
+    done_until
+        The last frame this span has finished already (a resumed run), or None.
+    """
+
+    start: int
+    end: int
+    object_ids: tuple[int, ...]
+    references: tuple[int, ...]
+    fuse_with: int | None = None
+    done_until: int | None = None
+
+    @property
+    def direction(self) -> int:
+        """1 forward in time, -1 backward."""
+        return 1 if self.end >= self.start else -1
+
+    @property
+    def frames(self) -> range:
+        """The frames still to predict, in order."""
+        first = (self.start if self.done_until is None else self.done_until) + self.direction
+        return range(first, self.end + self.direction, self.direction)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take, said before it starts.
+
+    Attributes
+    ----------
+    memory
+        Peak bytes on the device (in host memory if the device is the CPU).
+    seconds
+        Time for all spans.
+    object_frames
+        Number of (object, frame) pairs to predict.
+    """
+
+    memory: int
+    seconds: float
+    object_frames: int
+
+
+class EvidenceReader(Protocol):
+    """The store as an engine sees it."""
+
+    def read(self, t: int) -> FrameEvidence:
+        """Return the current evidence of frame `t`; without objects if there is none.
+
+        Probabilities are those of the store: float16 whether or not they ever
+        left memory, so that resumed and uninterrupted runs agree.
+        """
+        ...
+
+    def before(self, t: int) -> FrameEvidence:
+        """Return the evidence of frame `t` as it stood before this round."""
+        ...
+
+    def state(self, t: int, span: Span) -> Mapping[str, NDArray[np.generic]]:
+        """Return the state the engine yielded with frame `t` of `span` in this round."""
+        ...
+
+
+class Propagator(Protocol):
+    """Carries masks through time."""
+
+    @property
+    def plan(self) -> Mapping[str, object]:
+        """All that decides the result beside images and prompts, ready for JSON.
+
+        Engine, weights hash, configuration, device, precision, threads, batch
+        size, versions. `create_propagator(..., plan=plan)` gives the same engine.
+        """
+        ...
+
+    def estimate(self, spans: Sequence[Span]) -> Estimate:
+        """Return what propagating `spans` will take."""
+        ...
+
+    def propagate(self, span: Span, evidence: EvidenceReader) -> Iterator[FrameEvidence]:
+        """Predict the frames of `span` in order and yield the evidence of each.
+
+        What is yielded holds the objects of the span alone, aggregated with the
+        frozen ones. The session writes it before the next frame is asked for;
+        the engine reads it back through `evidence`.
+        """
+        ...

@@ -1,0 +1,224 @@
+"""Cells as bodies that move, deform, divide and die."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_vos.simulation.scenario import Scenario
+
+LOBES = 5
+TEXTURE_SIDE = 72
+DIVISION_FRAMES = 3
+
+
+class Arm(NamedTuple):
+    """A tapered protrusion, in units of the cell's radius."""
+
+    angle: float
+    length: float
+    width: float
+    bend: float
+
+
+@dataclass
+class Cell:
+    """One cell at one moment.
+
+    Lengths are in pixels, angles in radians; `center` is (y, x).
+    """
+
+    object_id: int
+    center: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    radius: float
+    elongation: float
+    angle: float
+    lobes: NDArray[np.float64]
+    arms: NDArray[np.float64]
+    brightness: float
+    texture: NDArray[np.float32]
+    next_texture: NDArray[np.float32]
+    parent: int = 0
+    phase: float = 0.0
+    dividing: int = 0
+    dying: int = 0
+    axes: tuple[float, float] = field(default=(1.0, 1.0))
+
+    @property
+    def rounding(self) -> float:
+        """How far the cell has rounded up to divide, in [0, 1]."""
+        return min(self.dividing / DIVISION_FRAMES, 1.0)
+
+    @property
+    def vigour(self) -> float:
+        """1 for a living cell, falling to 0 while it dies."""
+        return max(0.0, 1.0 - self.dying / 4)
+
+
+def make_texture(rng: np.random.Generator, scenario: Scenario) -> NDArray[np.float32]:
+    """Return (S, S) relative brightness of a cell's inside: mean 0, about 1 at most."""
+    sigma = max(0.8, scenario.texture_size * TEXTURE_SIDE / 2)
+    coarse = ndimage.gaussian_filter(rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE)), sigma, mode="wrap")
+    fine = ndimage.gaussian_filter(rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE)), 1.0, mode="wrap")
+    texture = coarse / coarse.std() + 0.5 * fine / fine.std()
+    if scenario.granules:
+        rows, columns = rng.integers(0, TEXTURE_SIDE, (2, scenario.granules))
+        grains = np.zeros((TEXTURE_SIDE, TEXTURE_SIDE))
+        grains[rows, columns] = rng.choice([-1.0, 1.0], p=[0.4, 0.6]) * rng.uniform(0.5, 1.5, scenario.granules)
+        grains = ndimage.gaussian_filter(grains, 1.4, mode="wrap")
+        texture = texture + 3 * grains / max(np.abs(grains).max(), 1e-6)
+    return np.clip(texture / 2, -1.5, 1.5).astype(np.float32)
+
+
+def make_cell(
+    rng: np.random.Generator, scenario: Scenario, object_id: int, center: NDArray[np.float64]
+) -> Cell:
+    """Draw a new cell at `center`."""
+    radius = scenario.diameter / 2 * max(0.5, 1 + scenario.diameter_spread * rng.standard_normal())
+    n_arms = min(5, rng.poisson(scenario.arms))
+    angles = rng.choice([0.0, np.pi], n_arms) + rng.normal(0, 0.6, n_arms)
+    if rng.random() < 0.4:
+        angles = rng.uniform(0, 2 * np.pi, n_arms)
+    arms = np.stack(
+        [angles, rng.uniform(1.2, 3.2, n_arms), rng.uniform(0.12, 0.45, n_arms), rng.normal(0, 0.35, n_arms)],
+        axis=1,
+    )
+    return Cell(
+        object_id=object_id,
+        center=np.asarray(center, float),
+        velocity=rng.normal(0, scenario.speed * scenario.diameter / np.sqrt(2), 2),
+        radius=radius,
+        elongation=max(1.0, 1 + (scenario.elongation - 1) * rng.uniform(0.5, 1.5)),
+        angle=rng.uniform(0, 2 * np.pi),
+        lobes=rng.standard_normal((LOBES, 2)),
+        arms=arms,
+        brightness=float(np.exp(rng.uniform(np.log(scenario.brightness_spread), 0))),
+        texture=make_texture(rng, scenario),
+        next_texture=make_texture(rng, scenario),
+    )
+
+
+def advance(rng: np.random.Generator, scenario: Scenario, cell: Cell) -> None:
+    """Move and deform one cell by one frame, in place."""
+    step = scenario.speed * scenario.diameter / np.sqrt(2)
+    kept = scenario.persistence
+    cell.velocity = kept * cell.velocity + np.sqrt(1 - kept**2) * rng.normal(0, step, 2)
+    cell.center = cell.center + cell.velocity
+    if rng.random() < scenario.jump_rate:
+        cell.center = cell.center + rng.uniform(-0.7, 0.7, 2) * scenario.diameter
+    change = scenario.deformation
+    cell.angle += rng.normal(0, scenario.turning)
+    cell.lobes = np.sqrt(1 - change**2) * cell.lobes + change * rng.standard_normal((LOBES, 2))
+    cell.elongation = max(1.0, cell.elongation * np.exp(rng.normal(0, 0.25 * change)))
+    cell.elongation = min(cell.elongation, 5.0)
+    cell.radius *= np.exp(rng.normal(0, 0.08 * change))
+    if len(cell.arms):
+        cell.arms[:, 0] += rng.normal(0, 0.35 * change, len(cell.arms))
+        cell.arms[:, 1] = np.clip(cell.arms[:, 1] * np.exp(rng.normal(0, 0.5 * change, len(cell.arms))), 0.5, 3.8)
+        cell.arms[:, 3] += rng.normal(0, 0.25 * change, len(cell.arms))
+    cell.brightness *= float(np.exp(rng.normal(0, 0.05)))
+    cell.phase += scenario.texture_change
+    if cell.phase >= 1:
+        cell.phase -= 1
+        cell.texture, cell.next_texture = cell.next_texture, make_texture(rng, scenario)
+    if cell.dividing:
+        cell.dividing += 1
+        cell.elongation = 1 + (cell.elongation - 1) * 0.4
+        if cell.dividing == DIVISION_FRAMES:
+            cell.elongation = 1.6
+    if cell.dying:
+        cell.dying += 1
+        cell.radius *= 0.88
+
+
+def divide(rng: np.random.Generator, cell: Cell, first_id: int) -> tuple[Cell, Cell]:
+    """Return two daughters with new ids, side by side along the long axis."""
+    along = np.array([np.sin(cell.angle), np.cos(cell.angle)]) * cell.radius * rng.uniform(0.6, 0.95)
+    daughters = []
+    for index, side in enumerate((-1.0, 1.0)):
+        daughters.append(
+            Cell(
+                object_id=first_id + index,
+                center=cell.center + side * along,
+                velocity=cell.velocity * 0.3 + side * along * 0.15,
+                radius=cell.radius * rng.uniform(0.68, 0.8),
+                elongation=rng.uniform(1.1, 1.7),
+                angle=cell.angle + np.pi / 2 + rng.normal(0, 0.3),
+                lobes=rng.standard_normal((LOBES, 2)),
+                arms=cell.arms * np.array([1, 0.6, 1, 1]),
+                brightness=cell.brightness,
+                texture=np.roll(cell.texture, index * 20, axis=0),
+                next_texture=cell.next_texture,
+                parent=cell.object_id,
+            )
+        )
+    return daughters[0], daughters[1]
+
+
+def reach(cell: Cell) -> float:
+    """Distance from the centre beyond which there is nothing of the cell."""
+    body = cell.radius * np.sqrt(cell.elongation) * 1.5
+    if len(cell.arms) == 0:
+        return float(body) + 3
+    return float(max(body, cell.radius * (cell.arms[:, 1].max() + 0.6))) + 3
+
+
+def depth(cell: Cell, scenario: Scenario, y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how deep each point lies inside the cell, in pixels; negative outside.
+
+    Parameters
+    ----------
+    cell, scenario
+        Whose outline.
+    y, x
+        (h, w) float32 coordinates relative to the centre.
+    """
+    calm = 1 - cell.rounding
+    cosine, sine = np.cos(cell.angle), np.sin(cell.angle)
+    along, across = x * cosine + y * sine, y * cosine - x * sine
+    stretch = np.sqrt(cell.elongation)
+    distance = np.hypot(along / stretch, across * stretch)
+    theta = np.arctan2(across * stretch, along / stretch)
+    outline = np.full_like(x, cell.radius * (1 - 0.12 * cell.rounding))
+    for k in range(LOBES):
+        amplitude = calm * scenario.irregularity * cell.radius / (1 + 0.5 * k)
+        a, b = cell.lobes[k]
+        outline = outline + amplitude * (a * np.cos((k + 2) * theta) + b * np.sin((k + 2) * theta))
+    inside = (outline - distance) / (0.5 * (stretch + 1))
+    if cell.rounding < 0.6:
+        for angle, length, width, bend in cell.arms:
+            inside = np.maximum(inside, _arm_depth(cell, along, across, Arm(angle, length * (1 - cell.rounding), width, bend)))
+    return inside.astype(np.float32)
+
+
+def _arm_depth(
+    cell: Cell, along: NDArray[np.float32], across: NDArray[np.float32], arm: Arm
+) -> NDArray[np.float32]:
+    cosine, sine = np.cos(arm.angle), np.sin(arm.angle)
+    forward = (along * cosine + across * sine) / cell.radius
+    aside = (across * cosine - along * sine) / cell.radius
+    position = np.clip(forward / arm.length, 0, 1)
+    aside = aside - arm.bend * position**2
+    half_width = np.maximum(0.6 * (1 - position) ** 2, arm.width * (1 - 0.75 * position))
+    beyond = np.maximum(forward - arm.length, 0) + np.maximum(-forward, 0)
+    result: NDArray[np.float32] = (half_width - np.hypot(aside, beyond)) * cell.radius
+    return result
+
+
+def texture_at(cell: Cell, y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sample the cell's texture at points relative to its centre: it moves and turns with the cell."""
+    cosine, sine = np.cos(cell.angle), np.sin(cell.angle)
+    scale = TEXTURE_SIDE / (3.2 * cell.radius)
+    along, across = (x * cosine + y * sine) * scale, (y * cosine - x * sine) * scale
+    mixed = (1 - cell.phase) * cell.texture + cell.phase * cell.next_texture
+    sampled: NDArray[np.float32] = ndimage.map_coordinates(
+        mixed, [across + TEXTURE_SIDE / 2, along + TEXTURE_SIDE / 2], order=1, mode="grid-wrap"
+    )
+    return sampled

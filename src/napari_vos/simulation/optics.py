@@ -1,0 +1,149 @@
+"""From cells to a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_vos.simulation.cells import depth, reach, texture_at
+from napari_vos.simulation.scenario import Modality
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_vos.simulation.cells import Cell
+    from napari_vos.simulation.scenario import Scenario
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """What lies where on one frame; all (Y, X).
+
+    Attributes
+    ----------
+    labels
+        uint16 id of the cell that owns the pixel; 0 is background.
+    depth
+        float32 distance to the outline in pixels; 0 outside the cells.
+    texture
+        float32 relative brightness inside the cells.
+    brightness
+        float32 brightness of the owning cell; 0 outside.
+    rounding
+        float32, 1 where the owning cell is round to divide.
+    """
+
+    labels: NDArray[np.uint16]
+    depth: NDArray[np.float32]
+    texture: NDArray[np.float32]
+    brightness: NDArray[np.float32]
+    rounding: NDArray[np.float32]
+
+
+def lay_out(cells: Sequence[Cell], scenario: Scenario) -> Canvas:
+    """Give each pixel to the cell in which it lies deepest."""
+    shape = scenario.shape
+    canvas = Canvas(
+        np.zeros(shape, np.uint16), *(np.zeros(shape, np.float32) for _ in range(4))
+    )
+    for cell in cells:
+        extent = reach(cell)
+        top, left = np.maximum(np.floor(cell.center - extent).astype(int), 0)
+        bottom, right = np.minimum(np.ceil(cell.center + extent).astype(int) + 1, shape)
+        if top >= bottom or left >= right:
+            continue
+        window = slice(top, bottom), slice(left, right)
+        y, x = np.meshgrid(
+            np.arange(top, bottom, dtype=np.float32) - np.float32(cell.center[0]),
+            np.arange(left, right, dtype=np.float32) - np.float32(cell.center[1]),
+            indexing="ij",
+        )
+        inside = depth(cell, scenario, y, x)
+        owned = inside > canvas.depth[window]
+        if not owned.any():
+            continue
+        far = np.hypot(y, x) / (cell.radius * 2.2)
+        fade = 1 - scenario.gradient * np.clip(far, 0, 1)
+        canvas.labels[window][owned] = cell.object_id
+        canvas.depth[window][owned] = inside[owned]
+        canvas.texture[window][owned] = texture_at(cell, y, x)[owned]
+        canvas.brightness[window][owned] = (cell.brightness * cell.vigour * fade)[owned]
+        canvas.rounding[window][owned] = cell.rounding
+    return canvas
+
+
+@dataclass(frozen=True, eq=False)
+class Scenery:
+    """What stays the same behind the cells of a movie: (Y, X) float32 fields."""
+
+    unevenness: NDArray[np.float32]
+    debris: NDArray[np.float32]
+    light_angle: float
+    polarity: float
+
+    @classmethod
+    def draw(cls, scenario: Scenario, rng: np.random.Generator) -> Scenery:
+        """Draw the background of a movie."""
+        coarse = rng.standard_normal((5, 5))
+        zoom = [side / 5 for side in scenario.shape]
+        uneven = ndimage.zoom(coarse, zoom, order=1, mode="nearest", grid_mode=True)
+        debris = np.zeros(scenario.shape)
+        for _ in range(scenario.debris):
+            y, x = rng.integers(0, scenario.shape[0]), rng.integers(0, scenario.shape[1])
+            debris[y, x] = rng.choice([-1, 1]) * rng.uniform(0.3, 1)
+        size = max(0.8, 0.04 * scenario.diameter)
+        debris = ndimage.gaussian_filter(debris, size) * 2 * np.pi * size**2
+        return cls(
+            uneven.astype(np.float32),
+            debris.astype(np.float32),
+            light_angle=rng.uniform(0, 2 * np.pi),
+            polarity=float(rng.choice([-1.0, 1.0])),
+        )
+
+
+def form_image(canvas: Canvas, scenario: Scenario, scenery: Scenery, signal: float) -> NDArray[np.float32]:
+    """Return the noiseless picture (Y, X) float32, about 0 to 1, before blur.
+
+    Parameters
+    ----------
+    canvas, scenario, scenery
+        What lies where, and how it looks.
+    signal
+        Strength of the cells' contrast on this frame.
+    """
+    inside = (canvas.labels > 0).astype(np.float32)
+    texture = scenario.texture * canvas.texture
+    ground = scenario.background * (1 + scenario.background_texture * scenery.unevenness)
+    unit = max(scenario.diameter / 32, 0.5)
+    if scenario.modality is Modality.FLUORESCENCE:
+        condensed = canvas.brightness * (1 + 0.8 * canvas.rounding)
+        cells = condensed * np.clip(0.75 + texture, 0.05, None) * np.clip(canvas.depth / (2 * unit), 0.4, 1)
+        return ground * 0.5 + signal * cells + 0.3 * np.clip(scenery.debris, 0, None)
+    if scenario.modality is Modality.MEMBRANE:
+        seam = np.exp(-((canvas.depth / (1.2 * unit)) ** 2)) * inside
+        cells = canvas.brightness * (seam + 0.25 * np.clip(0.5 + texture, 0, None) * inside)
+        return ground * 0.5 + signal * cells + 0.2 * scenery.debris
+    thickness = np.sqrt(np.clip(canvas.depth, 0, None) / (0.5 * scenario.diameter)) * inside
+    thickness = thickness * (1 + canvas.rounding)
+    if scenario.modality is Modality.DIC:
+        relief = unit * (2.5 * thickness + 1.2 * texture * inside) + scenery.debris
+        slope = np.cos(scenery.light_angle) * ndimage.sobel(relief, 0) + np.sin(
+            scenery.light_angle
+        ) * ndimage.sobel(relief, 1)
+        return ground + 0.5 + signal * (0.08 * slope + 0.08 * texture * inside)
+    outer = ndimage.gaussian_filter(inside, 2.2 * unit) * (1 - inside)
+    if scenario.modality is Modality.PHASE:
+        body = scenery.polarity * canvas.brightness * (0.5 + texture) * inside
+        bright = canvas.rounding * inside * 0.6
+        seam = scenario.halo * outer * (1.2 if scenery.polarity < 0 else -0.6)
+        rim = -0.2 * scenery.polarity * np.exp(-((canvas.depth / (1.5 * unit)) ** 2)) * inside
+        return ground + 0.4 + signal * (0.45 * body + bright + seam + rim + 0.25 * scenery.debris)
+    fringe = ndimage.gaussian_laplace(thickness, 1.3 * unit) * unit**2
+    return ground + 0.5 + signal * (
+        scenery.polarity * 1.5 * fringe + 0.25 * texture * inside - 0.1 * inside * canvas.brightness + 0.2 * scenery.debris
+    )
