@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,9 +33,8 @@ class FakeFrames:
     n_frames: int = 12
     shape: tuple[int, int] = (24, 40)
     name: str = "phase"
-    path: Path | None = None
     axes: str = "TYX"
-    channels: tuple[int, ...] | None = None
+    channels: tuple[int, ...] = (0,)
     fingerprint: str = "abc"
     normalization: Mapping[str, Any] = field(default_factory=lambda: {"low": [0.0], "high": [1.0]})
 

@@ -294,6 +294,7 @@ def test_the_journal_can_be_read(begin, tmp_path):
     assert line["images"] == {
         "fingerprint": "abc",
         "axes": "TYX",
+        "channels": [0],
         "normalization": {"low": [0.0], "high": [1.0]},
     }
     assert line["direction"] == "forward"

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
-import napari_vos.io
-from napari_vos.errors import FramesError, StoreError
+from napari_vos.errors import StoreError
+from napari_vos.frames import FrameStack
+from napari_vos.io import open_frames
 from napari_vos.session import Session
 
 
@@ -102,25 +104,35 @@ def test_images_from_an_array_have_to_be_passed(saved):
         Session.load(saved)
 
 
-def test_images_from_a_file_are_found_again(fake, factory, blocks, tmp_path, monkeypatch):
-    frames = fake.FakeFrames(path=tmp_path / "phase.tif")
-    Session(frames, folder=tmp_path / "a").close()
-    opened = []
-
-    def open_frames(path, *, axes=None):
-        opened.append((str(path), axes))
-        return frames
-
-    monkeypatch.setattr(napari_vos.io, "open_frames", open_frames, raising=False)
-    Session.load(tmp_path / "a").close()
-    assert opened == [(str(tmp_path / "phase.tif"), "TYX")]
-
-    def missing(path, *, axes=None):
-        raise FramesError(f"There is no file '{path}'.")
-
-    monkeypatch.setattr(napari_vos.io, "open_frames", missing, raising=False)
-    with pytest.raises(StoreError, match=r"no file .* If they were moved"):
+def test_images_from_a_file_are_found_again(factory, tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 900, (5, 24, 40)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "phase.tif", images, metadata={"axes": "TYX"})
+    monkeypatch.chdir(tmp_path)
+    Session(open_frames("phase.tif"), folder=tmp_path / "a").close()
+    monkeypatch.chdir("/")
+    with Session.load(tmp_path / "a") as session:
+        assert np.array_equal(session.frames.read(3)[0], images[3])
+    (tmp_path / "phase.tif").unlink()
+    with pytest.raises(StoreError, match=r"There is no file .* If they were moved"):
         Session.load(tmp_path / "a")
+    Session.load(tmp_path / "a", FrameStack(images)).close()
+
+
+def test_axes_that_were_named_are_used_again(factory, tmp_path):
+    images = np.random.default_rng(0).integers(0, 900, (4, 4, 24, 40)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "phase.tif", images, photometric="minisblack")
+    frames = open_frames(tmp_path / "phase.tif", axes="CTYX")
+    Session(frames, folder=tmp_path / "a").close()
+    with Session.load(tmp_path / "a") as session:
+        assert session.frames.axes == "CTYX"
+
+
+def test_other_channels_are_refused(factory, tmp_path):
+    images = np.random.default_rng(0).integers(0, 900, (4, 2, 24, 40)).astype(np.uint16)
+    Session(FrameStack(images, channels=[1]), folder=tmp_path / "a").close()
+    with pytest.raises(StoreError, match=r"channels \[1\] .* these are \[0, 1\]"):
+        Session.load(tmp_path / "a", FrameStack(images))
+    Session.load(tmp_path / "a", FrameStack(images, channels=[1])).close()
 
 
 def test_a_damaged_session_file_is_named(saved, frames):

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_vos.errors import FramesError, NapariVosError, PromptError, StoreError
 from napari_vos.session import Finish, Session
@@ -15,7 +16,7 @@ def snapshot(session):
     ledger = session._ledger
     evidence = {}
     for t in range(ledger.n_frames):
-        for i, item in ledger.objects(ledger.version(t)).items():
+        for i, item in ledger.objects(t).items():
             evidence[t, i] = (item.box, item.probability.tobytes(), item.confidence, item.source)
     state = ledger.history.state
     return (
@@ -326,26 +327,10 @@ def test_table_tells_of_every_object(session, blocks):
     session.add_mask(0, blocks(o1=(2, 2)))
     session.run(frames=(0, 1))
     assert list(session.table()) == [
-        {
-            "t": 0,
-            "id": 1,
-            "area": 16,
-            "centroid_y": 3.5,
-            "centroid_x": 3.5,
-            "confidence": 1.0,
-            "source": "user",
-        },
-        {
-            "t": 1,
-            "id": 1,
-            "area": 16,
-            "centroid_y": 3.5,
-            "centroid_x": 4.5,
-            "confidence": pytest.approx(0.98),
-            "source": "propagated",
-        },
+        (0, 1, 16, 3.5, 3.5, 1.0, "user"),
+        (1, 1, 16, 3.5, 4.5, pytest.approx(0.98), "propagated"),
     ]
-    assert session._ledger.index(session._ledger.version(0)).entries[1].source is Source.USER
+    assert session._ledger.index(0).entries[1].source is Source.USER
 
 
 def test_a_window_is_cut_or_padded(session, blocks):
@@ -455,6 +440,30 @@ def test_the_engine_is_made_on_first_use_and_once(session, blocks, factory):
     }
 
 
+def test_another_engine_begins_anew(session, blocks, factory):
+    session.add_mask(0, blocks(o1=(2, 2)))
+    session.run(frames=(0, 4))
+    session.choose_engine(device="cuda")
+    assert session.pending[0].done_until == 4
+    session.choose_engine("mast", weights="w.pt")
+    assert session.pending[0].done_until is None
+    session.run()
+    assert factory.arguments[-1]["name"] == "mast"
+    assert factory.arguments[-1]["weights"] == "w.pt"
+    assert factory.spans[-1].frames == range(1, 12)
+    assert session.replay().identical
+
+
+def test_a_round_is_not_resumed_on_another_engine(session, blocks, factory):
+    session.add_mask(0, blocks(o1=(2, 2)))
+    next(session.propagate())
+    session.choose_engine("mast")
+    session.run()
+    session.undo()
+    assert np.asarray(session.labels[1]).any()
+    assert not np.asarray(session.labels[2]).any()
+
+
 def test_bad_prompts_are_refused(session, blocks):
     with pytest.raises(PromptError, match=r"Frame 12 is outside the stack 'phase' \(0-11\)"):
         session.add_mask(12, blocks(o1=(2, 2)))
@@ -467,6 +476,8 @@ def test_bad_prompts_are_refused(session, blocks):
     session.add_mask(0, blocks(o1=(2, 2)))
     with pytest.raises(PromptError, match=r"range 5-40 .*\(0-11\)"):
         session.estimate(frames=(5, 40))
+    with pytest.raises(PromptError, match="no direction 'fwd'; expected both, forward, backward"):
+        session.run(direction="fwd")
     with pytest.raises(PromptError, match=r"no object 5 .* there are 1"):
         session.accept(0, [5])
     with pytest.raises(PromptError, match="Frame -1"):
@@ -515,27 +526,15 @@ def test_a_closed_session_says_so(frames, factory, blocks):
         session.add_mask(0, blocks(o1=(2, 2)))
 
 
-def test_export_hands_over_labels_and_rows(session, blocks, monkeypatch, tmp_path):
-    import napari_vos.io
-
-    written = {}
-    monkeypatch.setattr(
-        napari_vos.io,
-        "write_labels",
-        lambda path, labels: written.update(labels=labels[:]),
-        raising=False,
-    )
-    monkeypatch.setattr(
-        napari_vos.io,
-        "write_table",
-        lambda path, rows: written.update(rows=list(rows)),
-        raising=False,
-    )
+def test_results_can_be_exported(session, blocks, tmp_path):
     session.add_mask(0, blocks(o1=(2, 2)))
+    session.run()
     session.export_labels(tmp_path / "a.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), session.labels[:])
     session.export_table(tmp_path / "a.csv")
-    assert written["labels"].shape == (12, 24, 40)
-    assert written["rows"][0]["area"] == 16
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert len(lines) == 13
+    assert lines[1] == "0,1,16,3.5000,3.5000,1.0000,user"
 
 
 def test_a_folder_in_use_is_refused(frames, factory, tmp_path):

@@ -7,6 +7,5 @@ from napari_vos.session.estimate import RoundEstimate
 from napari_vos.session.replay import ReplayReport, replay
 from napari_vos.session.round import Finish, Progress
 from napari_vos.session.session import Session
-from napari_vos.session.table import Row
 
-__all__ = ["Finish", "Progress", "ReplayReport", "RoundEstimate", "Row", "Session", "replay"]
+__all__ = ["Finish", "Progress", "ReplayReport", "RoundEstimate", "Session", "replay"]

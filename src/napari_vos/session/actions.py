@@ -43,10 +43,8 @@ def add_mask(ledger: Ledger, prompt: MaskPrompt) -> frozenset[int]:
     absent = [i for i in prompt.object_ids if i not in said]
     if prompt.complete:
         absent += [i for i in known if i not in said and i not in absent]
-    version = ledger.version(t)
-    others = {
-        i: item for i, item in ledger.objects(version).items() if i not in said and i not in absent
-    }
+    old, old_events = ledger.read(t)
+    others = {i: item for i, item in old.items() if i not in said and i not in absent}
     objects = without_pixels(others, painted)
     unmarked = [i for i in others if i not in objects and (t, i) in marks]
     objects.update(said)
@@ -54,7 +52,7 @@ def add_mask(ledger: Ledger, prompt: MaskPrompt) -> frozenset[int]:
     sides = {i: _side(marks, i, t) for i in absent}
     ends = tuple(Event(t, i, EndReason.USER, side) for i, side in sides.items() if side)
     spoken = {*said, *absent}
-    events = tuple(e for e in ledger.index(version).events if e.object_id not in spoken) + ends
+    events = tuple(e for e in old_events if e.object_id not in spoken) + ends
     locked = ledger.history.state.locked_ids(t) - spoken
     labels = labels_with_locks(objects.values(), ledger.labels(t), locked)
     labels[painted] = prompt.labels[painted]
@@ -87,7 +85,7 @@ def accept(
     """Lock objects where they are on these frames; all, and the background, if none are named."""
     locked = {}
     for t in frames:
-        there = ledger.index(ledger.version(t)).entries
+        there = ledger.index(t).entries
         if object_ids is None:
             locked[str(t)] = [_BACKGROUND, *there]
         else:
@@ -202,15 +200,15 @@ def _side(marks: Mapping[tuple[int, int], Mark], object_id: int, t: int) -> int:
 
 def _holds(ledger: Ledger, t: int, ids: set[int]) -> bool:
     """Return whether frame `t` has evidence or events of any of these objects."""
-    index = ledger.index(ledger.version(t))
+    index = ledger.index(t)
     return not ids.isdisjoint({*index.entries, *(event.object_id for event in index.events)})
 
 
 def _without(ledger: Ledger, t: int, ids: set[int], events: tuple[Event, ...] = ()) -> FrameRecord:
     """Return frame `t` without some objects and their events, with others instead."""
-    version = ledger.version(t)
-    objects = {i: item for i, item in ledger.objects(version).items() if i not in ids}
-    kept = tuple(event for event in ledger.index(version).events if event.object_id not in ids)
+    old, old_events = ledger.read(t)
+    objects = {i: item for i, item in old.items() if i not in ids}
+    kept = tuple(event for event in old_events if event.object_id not in ids)
     locked = ledger.history.state.locked_ids(t) - ids
     labels = labels_with_locks(objects.values(), ledger.labels(t), locked)
     return FrameRecord(labels, objects, kept + events)

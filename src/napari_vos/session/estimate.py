@@ -69,7 +69,7 @@ def estimate_round(
     areas = [
         entry.box.shape[0] * entry.box.shape[1]
         for t in {leg.span.start for leg in legs}
-        for entry in ledger.index(ledger.version(t)).entries.values()
+        for entry in ledger.index(t).entries.values()
     ]
     window = _WINDOW_MARGIN * _BYTES_PER_PIXEL * sum(areas) // max(1, len(areas))
     labels = _BYTES_PER_PIXEL * ledger.shape[0] * ledger.shape[1] // _LABELS_SHRINK

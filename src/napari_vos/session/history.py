@@ -218,6 +218,10 @@ class History:
         lines = {name for leg in wanted for name in self.line_of(leg)}
         return frozenset(name for name in lines if self._is_incomplete(name))
 
+    def round_of(self, leg: str) -> Round:
+        """Return the round of a leg."""
+        return self._legs[leg][0]
+
     def line_of(self, leg: str) -> tuple[str, ...]:
         """Return the name of a leg and of all that it continues, latest first."""
         names = [leg]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_vos.errors import FramesError, StoreError
+from napari_vos.io import open_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,12 +17,15 @@ if TYPE_CHECKING:
 
 def describe_frames(frames: FrameStack) -> dict[str, Any]:
     """Return what session.json says about the images."""
+    # A stack that was opened from a file is called by its path.
+    path = Path(frames.name)
     return {
         "name": frames.name,
-        "path": None if frames.path is None else str(Path(frames.path).absolute()),
+        "path": str(path.absolute()) if path.exists() else None,
         "n_frames": frames.n_frames,
         "shape": list(frames.shape),
         "axes": frames.axes,
+        "channels": list(frames.channels),
         "fingerprint": frames.fingerprint,
     }
 
@@ -48,11 +53,8 @@ def find_frames(about: Mapping[str, Any], frames: FrameStack | None, session: Pa
                 f"The session '{session}' was made from an array ('{about['name']}'), not from "
                 "a file. Pass the images as a FrameStack."
             )
-        # Here and not above: only few sessions need all the readers.
-        from napari_vos.io import open_frames
-
         try:
-            frames = open_frames(about["path"], axes=about["axes"])
+            frames = _reopen(about["path"], about["axes"])
         except FramesError as error:
             raise StoreError(
                 f"The images of the session '{session}' can't be opened: {error} "
@@ -70,4 +72,19 @@ def find_frames(about: Mapping[str, Any], frames: FrameStack | None, session: Pa
             f"'{frames.name}' has the right shape but other pixels than the images that the "
             f"session '{session}' was made on ('{about['name']}'). Pass those."
         )
+    if list(frames.channels) != about["channels"]:
+        raise StoreError(
+            f"The session '{session}' was made on the channels {about['channels']} of "
+            f"'{about['name']}', and these are {list(frames.channels)}. Pass the images as a "
+            "FrameStack with those channels."
+        )
     return frames
+
+
+def _reopen(path: str, axes: str) -> FrameStack:
+    # The file's own axes come first: those noted are without any of length 1.
+    with suppress(FramesError):
+        found = open_frames(path)
+        if found.axes == axes:
+            return found
+    return open_frames(path, axes=axes)

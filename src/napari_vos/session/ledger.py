@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_vos.errors import StoreError
 from napari_vos.session.history import History
-from napari_vos.store.record import FrameIndex, FrameRecord
+from napari_vos.store.record import FrameIndex
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_vos.store.evidence import ObjectEvidence
     from napari_vos.store.folder import SessionFolder
     from napari_vos.store.journal import Line
+    from napari_vos.store.record import Event, FrameRecord
 
 _NOTHING = FrameIndex({}, ())
 
@@ -57,24 +58,35 @@ class Ledger:
             if folder.mirror.is_new or not folder.was_closed:
                 self._repair()
 
-    def version(self, t: int) -> str | None:
-        """Return the name of the current version of frame `t`; None if it is empty."""
-        return self.history.state.versions.get(t)
-
-    def index(self, version: str | None) -> FrameIndex:
-        """Return the entries and events of a version; nothing for None."""
+    def index(self, t: int) -> FrameIndex:
+        """Return the current entries and events of frame `t`."""
         with self._mutex:
+            version = self._version(t)
             return _NOTHING if version is None else self.folder.versions.index(version)
 
-    def objects(self, version: str | None) -> Mapping[int, ObjectEvidence]:
-        """Return the evidence of a version by object id; nothing for None."""
+    def objects(self, t: int) -> Mapping[int, ObjectEvidence]:
+        """Return the current evidence of frame `t` by object id."""
+        return self.read(t)[0]
+
+    def read(self, t: int) -> tuple[Mapping[int, ObjectEvidence], tuple[Event, ...]]:
+        """Return the current evidence and events of frame `t`."""
         with self._mutex:
-            return {} if version is None else self.folder.versions.objects(version)
+            return self.read_version(self._version(t))
+
+    def read_version(
+        self, version: str | None
+    ) -> tuple[Mapping[int, ObjectEvidence], tuple[Event, ...]]:
+        """Return the evidence and events of a version that is kept; nothing for None."""
+        with self._mutex:
+            if version is None:
+                return {}, ()
+            versions = self.folder.versions
+            return versions.objects(version), versions.index(version).events
 
     def labels(self, t: int) -> NDArray[np.uint16]:
         """Return the current (Y, X) uint16 labels of frame `t`."""
         with self._mutex:
-            version = self.version(t)
+            version = self._version(t)
             if version is None:
                 return np.zeros(self.shape, np.uint16)
             return self.folder.versions.labels(version)
@@ -154,7 +166,7 @@ class Ledger:
         """
         with self._mutex:
             current = self.history.latest_round
-            replaced = self.version(t)
+            replaced = self._version(t)
             written: dict[int, str] = {}
             try:
                 if state:
@@ -213,6 +225,9 @@ class Ledger:
             for t in sorted(mirror.stale):
                 mirror.write(t, self._shown(t))
         return changed
+
+    def _version(self, t: int) -> str | None:
+        return self.history.state.versions.get(t)
 
     def _shown(self, t: int) -> NDArray[np.uint16] | None:
         return self.labels(t) if t in self.history.state.versions else None

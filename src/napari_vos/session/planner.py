@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from napari_vos.errors import FramesError, PromptError
 from napari_vos.session.engine import plan_of
 from napari_vos.session.estimate import RoundEstimate, estimate_round
 from napari_vos.session.marks import object_ids
 from napari_vos.session.round import begin_round
-from napari_vos.session.spans import Leg, Reach, plan_legs
+from napari_vos.session.spans import Direction, Leg, Reach, plan_legs
 
 if TYPE_CHECKING:
     from napari_vos.engines.base import Propagator
@@ -29,7 +29,7 @@ class RoundPlanner:
     frames
         The images.
     choice
-        The engine asked for; it is made when it is first needed.
+        The engine asked for.
     """
 
     def __init__(self, ledger: Ledger, frames: FrameStack, choice: EngineChoice) -> None:
@@ -37,6 +37,11 @@ class RoundPlanner:
         self._frames = frames
         self._choice = choice
         self._propagator: Propagator | None = None
+
+    def choose(self, choice: EngineChoice) -> None:
+        """Take another engine; it is made when it is needed."""
+        self._choice = choice
+        self._propagator = None
 
     def legs(self, reach: Reach) -> tuple[Leg, ...]:
         """Return what is pending within reach.
@@ -48,13 +53,13 @@ class RoundPlanner:
         PromptError
             If nothing was marked yet, or the range isn't one of the stack.
         """
-        state, n_frames, name = self._ledger.history.state, self._ledger.n_frames, self._frames.name
+        n_frames, name = self._ledger.n_frames, self._frames.name
         if n_frames == 1:
             raise FramesError(
                 f"'{name}' has one frame alone: there is nothing to propagate to. Choose a "
                 "time-lapse."
             )
-        if not object_ids(state.marks):
+        if not object_ids(self._ledger.history.state.marks):
             raise PromptError(
                 f"No object is marked on '{name}' yet. Paint the objects of at least one frame."
             )
@@ -63,7 +68,17 @@ class RoundPlanner:
                 f"The range {reach.frames[0]}-{reach.frames[1]} isn't one of '{name}' "
                 f"(0-{n_frames - 1}). Give the first and the last frame."
             )
-        return plan_legs(state.marks, state.arms, n_frames, reach)
+        if reach.direction not in get_args(Direction):
+            raise PromptError(
+                f"There is no direction '{reach.direction}'; expected "
+                f"{', '.join(get_args(Direction))}."
+            )
+        return self.pending(reach)
+
+    def pending(self, reach: Reach) -> tuple[Leg, ...]:
+        """Return what is pending within reach, if anything."""
+        state, n_frames = self._ledger.history.state, self._ledger.n_frames
+        return plan_legs(state.marks, state.arms, n_frames, reach, can_follow=self._can_follow)
 
     def estimate(self, reach: Reach) -> RoundEstimate:
         """Return what the round will take; raises what `legs` does."""
@@ -79,13 +94,21 @@ class RoundPlanner:
         current, propagator = self._interrupted(reach), self._engine(reach)
         if current is None:
             legs = self.legs(reach)
-            return begin_round(self._ledger, legs, reach, propagator, self._frames), propagator
+            current = begin_round(self._ledger, legs, reach, self._choice, propagator, self._frames)
+            return current, propagator
         self._ledger.note("resume", round=current.n, engine=plan_of(propagator))
         return current, propagator
 
     def _interrupted(self, reach: Reach) -> Round | None:
         current = self._ledger.history.interrupted
-        return current if current is not None and Reach.from_json(current.line) == reach else None
+        if current is None or current.line["choice"] != self._choice.to_json():
+            return None
+        return current if Reach.from_json(current.line) == reach else None
+
+    def _can_follow(self, leg: str) -> bool:
+        """Return whether a leg was run by the same engine: the states of others are foreign."""
+        line = self._ledger.history.round_of(leg).line
+        return bool(line["choice"]["name"] == self._choice.name)
 
     def _engine(self, reach: Reach) -> Propagator:
         """Return the engine for a round: that of the interrupted one if it goes on."""

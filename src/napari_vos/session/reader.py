@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from napari_vos.engines.base import Span
     from napari_vos.session.history import Round
     from napari_vos.session.ledger import Ledger
+    from napari_vos.store.evidence import ObjectEvidence
+    from napari_vos.store.record import Event
 
 
 class LedgerReader:
@@ -36,19 +38,21 @@ class LedgerReader:
 
     def read(self, t: int) -> FrameEvidence:
         """Return the current evidence of frame `t`."""
-        return self._evidence(t, self._ledger.version(t))
+        return _evidence(t, *self._ledger.read(t))
 
     def before(self, t: int) -> FrameEvidence:
         """Return the evidence of frame `t` as it stood before this pass."""
         if t in self._round.before:
-            return self._evidence(t, self._round.before[t])
+            return _evidence(t, *self._ledger.read_version(self._round.before[t]))
         return self.read(t)
 
     def state(self, t: int, span: Span) -> Mapping[str, NDArray[np.generic]]:
         """Return the state that was yielded with frame `t` of this span; empty if none was."""
         return self._ledger.state(self._leg, t) if t != span.start else {}
 
-    def _evidence(self, t: int, version: str | None) -> FrameEvidence:
-        events = self._ledger.index(version).events
-        ends = tuple(ObjectEnd(event.object_id, t, event.reason) for event in events)
-        return FrameEvidence(t, self._ledger.objects(version), ends)
+
+def _evidence(
+    t: int, objects: Mapping[int, ObjectEvidence], events: tuple[Event, ...]
+) -> FrameEvidence:
+    ends = tuple(ObjectEnd(event.object_id, t, event.reason) for event in events)
+    return FrameEvidence(t, objects, ends)

@@ -81,8 +81,7 @@ def replay(
     copy = {**about, "id": uuid.uuid4().hex}
     target = SessionFolder.create(None if out is None else Path(out), copy)
     with closing(Ledger(target, undo_bytes=_KEEP_ALL)) as again:
-        choice = EngineChoice.from_json(about["engine"])
-        changes = _Replay(source, again, frames, choice).run()
+        changes = _Replay(source, again, frames).run()
         different = {}
         for t in range(source.n_frames):
             share = float(np.mean(source.labels(t) != again.labels(t)))
@@ -95,13 +94,10 @@ def replay(
 class _Replay:
     """The steps of one ledger done on another."""
 
-    def __init__(
-        self, source: Ledger, again: Ledger, frames: FrameStack, choice: EngineChoice
-    ) -> None:
+    def __init__(self, source: Ledger, again: Ledger, frames: FrameStack) -> None:
         self._source = source
         self._again = again
         self._frames = frames
-        self._choice = choice
         self._legs: dict[str, str] = {}
         self._changes: dict[str, None] = {}
 
@@ -133,14 +129,15 @@ class _Replay:
                 )
 
     def _propagate(self, line: Line, current: Round) -> None:
-        propagator = self._choice.create(self._frames, plan=line["engine"])
+        choice = EngineChoice.from_json(line["choice"])
+        propagator = choice.create(self._frames, plan=line["engine"])
         self._compare(line["engine"], plan_of(propagator))
         legs = [
             replace(leg, follows=None if leg.follows is None else self._legs[leg.follows])
             for leg in current.legs
         ]
         reach = Reach.from_json(line)
-        begun = begin_round(self._again, legs, reach, propagator, self._frames)
+        begun = begin_round(self._again, legs, reach, choice, propagator, self._frames)
         for index in range(len(legs)):
             self._legs[current.name(index)] = begun.name(index)
         with closing(run_round(self._again, begun, propagator)) as steps:

@@ -20,6 +20,7 @@ from napari_vos.store.record import Event, FrameRecord
 if TYPE_CHECKING:
     from napari_vos.engines.base import Propagator
     from napari_vos.frames import FrameStack
+    from napari_vos.session.engine import EngineChoice
     from napari_vos.session.history import Round
     from napari_vos.session.ledger import Ledger
     from napari_vos.session.spans import Leg, Reach
@@ -70,6 +71,7 @@ def begin_round(
     ledger: Ledger,
     legs: Sequence[Leg],
     reach: Reach,
+    choice: EngineChoice,
     propagator: Propagator,
     images: FrameStack,
 ) -> Round:
@@ -83,8 +85,10 @@ def begin_round(
         What it runs.
     reach
         What was asked for.
+    choice
+        The engine that was asked for.
     propagator
-        The engine.
+        The engine as it is.
     images
         The frames it sees.
     """
@@ -92,10 +96,12 @@ def begin_round(
         "round",
         **reach.to_json(),
         legs=[leg.to_json() for leg in legs],
+        choice=choice.to_json(),
         engine=plan_of(propagator),
         images={
             "fingerprint": images.fingerprint,
             "axes": images.axes,
+            "channels": list(images.channels),
             "normalization": images.normalization,
         },
     )
@@ -168,8 +174,7 @@ def _merge(
     has ended, now or before, loses what an earlier round believed here.
     """
     t = evidence.t
-    version = ledger.version(t)
-    old, old_events = ledger.objects(version), ledger.index(version).events
+    old, old_events = ledger.read(t)
     locked = ledger.history.state.locked_ids(t)
     moved = set(leg.span.object_ids) - locked
     objects = {i: item for i, item in old.items() if i not in moved}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from enum import StrEnum
 from operator import index
 from pathlib import Path
@@ -31,6 +31,7 @@ from napari_vos.store.folder import SessionFolder
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from napari_vos.engines.base import Span
     from napari_vos.frames import FrameStack
     from napari_vos.session.estimate import RoundEstimate
     from napari_vos.session.history import Round
@@ -268,6 +269,24 @@ class Session(SessionView):
 
     # Rounds
 
+    def choose_engine(
+        self,
+        engine: str = "compact",
+        *,
+        config: object | None = None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        """Take another engine for the rounds to come; see `Session`.
+
+        What another engine has begun and not finished begins anew at its mark.
+        """
+        choice = EngineChoice(engine, config, weights, device, precision)
+        with self._changing():
+            self._ledger.folder.describe(engine=choice.to_json())
+            self._planner.choose(choice)
+
     def propagate(
         self, *, frames: tuple[int, int] | None = None, direction: Direction = "both"
     ) -> Generator[Progress]:
@@ -349,6 +368,11 @@ class Session(SessionView):
                 bar.total = result.n_total
                 bar.update(result.n_done - bar.n)
 
+    @property
+    def pending(self) -> tuple[Span, ...]:
+        """What `propagate` will run; nothing if nothing is marked."""
+        return tuple(leg.span for leg in self._planner.pending(Reach()))
+
     def estimate(
         self, *, frames: tuple[int, int] | None = None, direction: Direction = "both"
     ) -> RoundEstimate:
@@ -395,16 +419,21 @@ class Session(SessionView):
 
     def _act(self, action: Callable[[], frozenset[int]]) -> None:
         """Do an action while nothing else goes on, and tell."""
+        with self._changing():
+            changed = action()
+            self._keep_budget()
+        self._tell_written(changed)
+        self.prompts_changed.emit()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
         with self._turn:
             self._check_idle()
             self._phase = Phase.EDITING
         try:
-            changed = action()
-            self._keep_budget()
+            yield
         finally:
             self._phase = Phase.IDLE
-        self._tell_written(changed)
-        self.prompts_changed.emit()
 
     def _check_idle(self) -> None:
         match self._phase:

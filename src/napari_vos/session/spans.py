@@ -15,7 +15,7 @@ marking and propagating one frame at a time, without the time that would take.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -45,7 +45,7 @@ class Reach:
     def to_json(self) -> dict[str, Any]:
         """Return this ready for the journal."""
         return {
-            "frames": None if self.frames is None else list(self.frames),
+            "frames": None if self.frames is None else [int(t) for t in self.frames],
             "direction": self.direction,
         }
 
@@ -141,7 +141,12 @@ class Leg:
 
 
 def plan_legs(
-    marks: Marks, arms: Arms, n_frames: int, reach: Reach | None = None
+    marks: Marks,
+    arms: Arms,
+    n_frames: int,
+    reach: Reach | None = None,
+    *,
+    can_follow: Callable[[str], bool] = lambda leg: True,
 ) -> tuple[Leg, ...]:
     """Return what is pending, in the order in which it has to run.
 
@@ -153,12 +158,15 @@ def plan_legs(
         Length of the stack.
     reach
         Which part of it; None for all.
+    can_follow
+        Whether the engine can go on from where a leg has stopped. What it can't
+        go on from begins anew at the mark.
     """
     reach = reach or Reach()
     wanted = {"both": (1, -1), "forward": (1,), "backward": (-1,)}[reach.direction]
     batches: dict[Leg, list[tuple[int, int]]] = {}
     for object_id in object_ids(marks):
-        for order, leg in _legs_of(marks, arms, n_frames, object_id):
+        for order, leg in _legs_of(marks, arms, n_frames, object_id, can_follow):
             if leg.span.direction not in wanted:
                 continue
             limited = _limit(leg, reach.frames)
@@ -178,7 +186,13 @@ def n_frames_of(legs: Sequence[Leg]) -> int:
     return sum(len(leg.frames) for leg in legs)
 
 
-def _legs_of(marks: Marks, arms: Arms, n_frames: int, object_id: int) -> Iterator[tuple[int, Leg]]:
+def _legs_of(
+    marks: Marks,
+    arms: Arms,
+    n_frames: int,
+    object_id: int,
+    can_follow: Callable[[str], bool],
+) -> Iterator[tuple[int, Leg]]:
     """Yield the pending arms of one object as legs without object ids, with their order."""
     own = marks_of(marks, object_id)
     present = {t: mark.order for t, mark in own.items() if mark.kind is MarkKind.PRESENT}
@@ -195,6 +209,8 @@ def _legs_of(marks: Marks, arms: Arms, n_frames: int, object_id: int) -> Iterato
             done = t if arm is None else arm.until
             if (end - done) * direction <= 0:
                 continue
+            if arm is not None and not arm.ended and not can_follow(arm.leg):
+                arm, done = None, t
             fuses = neighbour in present and (
                 present[neighbour] < present[t] or (neighbour, object_id, -direction) in arms
             )

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari_vos.errors import PromptError, StoreError
+from napari_vos.io import Judgement, ObjectRow, object_table, write_labels, write_table
 from napari_vos.session.marks import MarkKind, object_ids
 from napari_vos.session.merge import cut_window
-from napari_vos.session.spans import plan_legs
-from napari_vos.session.table import Row, iterate_rows
 from napari_vos.store.evidence import Box
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
 
-    from napari_vos.engines.base import Span
     from napari_vos.session.ledger import Ledger
     from napari_vos.store.record import Event
 
@@ -60,7 +58,7 @@ class SessionView:
         return {
             (t, object_id): entry.confidence
             for t in range(self._ledger.n_frames)
-            for object_id, entry in self._ledger.index(self._ledger.version(t)).entries.items()
+            for object_id, entry in self._ledger.index(t).entries.items()
         }
 
     def probability(
@@ -92,7 +90,7 @@ class SessionView:
         """
         self._check_frame(t)
         self._check_object(object_id)
-        item = self._ledger.objects(self._ledger.version(t)).get(object_id)
+        item = self._ledger.objects(t).get(object_id)
         box = window or (Box(0, 0, 0, 0) if item is None else item.box)
         return cut_window(item, box), box
 
@@ -118,9 +116,7 @@ class SessionView:
     def events(self) -> tuple[Event, ...]:
         """The events table: where objects end or begin, by frame."""
         return tuple(
-            event
-            for t in range(self._ledger.n_frames)
-            for event in self._ledger.index(self._ledger.version(t)).events
+            event for t in range(self._ledger.n_frames) for event in self._ledger.index(t).events
         )
 
     @property
@@ -128,27 +124,20 @@ class SessionView:
         """The events at which an object is gone from its frame on."""
         return tuple(event for event in self.events if event.direction == 1)
 
-    def table(self) -> Iterator[Row]:
+    def table(self) -> Iterator[ObjectRow]:
         """Yield a row for each object on each frame: area, centroid, confidence, source."""
-        return iterate_rows(self._ledger)
+        frames = range(self._ledger.n_frames)
+        return object_table(
+            (self._ledger.labels(t) for t in frames), (self._judgements(t) for t in frames)
+        )
 
     def export_labels(self, path: str | Path) -> None:
         """Write the labels of all frames as TIFF or zarr, by the ending of `path`."""
-        from napari_vos.io import write_labels
-
         write_labels(path, self.labels)
 
     def export_table(self, path: str | Path) -> None:
         """Write `table` as CSV."""
-        from napari_vos.io import write_table
-
         write_table(path, self.table())
-
-    @property
-    def pending(self) -> tuple[Span, ...]:
-        """What `propagate` will run."""
-        state = self._ledger.history.state
-        return tuple(leg.span for leg in plan_legs(state.marks, state.arms, self._ledger.n_frames))
 
     @property
     def can_undo(self) -> bool:
@@ -159,6 +148,10 @@ class SessionView:
     def can_redo(self) -> bool:
         """Whether there is something to redo."""
         return bool(self._ledger.history.undone)
+
+    def _judgements(self, t: int) -> dict[int, Judgement]:
+        entries = self._ledger.index(t).entries
+        return {i: Judgement(entry.confidence, str(entry.source)) for i, entry in entries.items()}
 
     def _check_frame(self, t: int) -> int:
         n_frames = self._ledger.n_frames

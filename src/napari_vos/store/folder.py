@@ -89,8 +89,7 @@ class SessionFolder:
                 raise StoreError(f"'{path}' isn't empty. Name a new or an empty folder.")
             for name in _SUBFOLDERS:
                 (path / name).mkdir()
-        content = json.dumps({**about, "format": FORMAT}, indent=1).encode()
-        write_file(path / "session.json", content)
+        _write_about(path, {**about, "format": FORMAT})
         folder = cls(path, temporary=temporary, read_only=False)
         if temporary:
             weakref.finalize(folder, shutil.rmtree, path, ignore_errors=True)
@@ -112,6 +111,11 @@ class SessionFolder:
     def was_closed(self) -> bool:
         """Whether the last session in this folder was closed properly."""
         return self._lock is None or self._lock.was_closed
+
+    def describe(self, **fields: object) -> None:
+        """Change what session.json says."""
+        _write_about(self.path, {**self.about, **fields})
+        self.about.update(fields)
 
     def write_prompt(self, labels: NDArray[np.uint16]) -> str:
         """Keep what the user painted, (Y, X) uint16, and return its SHA-256."""
@@ -180,6 +184,10 @@ class SessionFolder:
             self._lock = None
         if self.temporary:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _write_about(path: Path, about: Mapping[str, object]) -> None:
+    write_file(path / "session.json", json.dumps(about, indent=1).encode())
 
 
 def _read_about(path: Path) -> dict[str, Any]:
