@@ -140,6 +140,7 @@ def test_only_the_frame_that_is_asked_for_is_read(movie: NDArray[np.uint16]) -> 
     images = CountingArray(movie)
     frames = FrameStack(images)
     assert images.read == []
+    assert frames.path is None
     frames.read(4)
     frames.read(4)
     assert images.read == [4]

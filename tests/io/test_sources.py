@@ -26,6 +26,7 @@ def test_a_movie_is_the_same_in_any_file(tmp_path: Path) -> None:
     for name in ("movie.tif", "movie.zarr", "movie"):
         frames = open_frames(str(tmp_path / name))
         assert frames.name == str(tmp_path / name)
+        assert frames.path == tmp_path / name
         assert frames.fingerprint == expected.fingerprint
         assert frames.normalization == expected.normalization
         assert np.array_equal(frames.read(9), expected.read(9))
@@ -51,6 +52,14 @@ def test_axes_can_be_named(tmp_path: Path) -> None:
     assert open_frames(tmp_path / "movie.tif", axes="CTYX").n_frames == 9
     with pytest.raises(FramesError, match="name 3 dimensions"):
         open_frames(tmp_path / "movie.tif", axes="TYX")
+
+
+def test_channels_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zarr.save_array(tmp_path / "movie.zarr", np.zeros((5, 4, 20, 30), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    frames = open_frames("movie.zarr", channels=[3, 0])
+    assert frames.channels == (3, 0)
+    assert (frames.name, frames.path) == ("movie.zarr", tmp_path / "movie.zarr")
 
 
 def test_reference_data(reference: Path) -> None:

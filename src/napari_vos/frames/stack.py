@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import index
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ class FrameStack:
         The channels the networks see, one to three; the first three if None.
     name
         What the stack is called in messages: a layer or a file.
+    path
+        The file or folder `images` is in, if it can be opened again.
     cache_bytes
         How much memory to keep frames in, in bytes.
 
@@ -60,11 +63,13 @@ class FrameStack:
         axes: str | None = None,
         channels: Sequence[int] | None = None,
         name: str = "images",
+        path: Path | None = None,
         cache_bytes: int = 256 * 2**20,
     ) -> None:
         self._images = full_resolution(images, name)
         self._layout = find_layout(tuple(self._images.shape), axes, name)
         self._name = name
+        self._path = path
         self._dtype: np.dtype[Any] = np.dtype(self._images.dtype).newbyteorder("=")
         self._channels = _chosen(channels, self.n_channels, name)
         self._cache = ByteCache(cache_bytes)
@@ -76,6 +81,11 @@ class FrameStack:
     def name(self) -> str:
         """What the stack is called in messages."""
         return self._name
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder the images are in, absolute; None for an array in memory."""
+        return self._path
 
     @property
     def axes(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 _LABEL_CACHE_BYTES = 32 * 2**20
 
 
-def open_frames(path: str | PathLike[str], *, axes: str | None = None) -> FrameStack:
+def open_frames(
+    path: str | PathLike[str],
+    *,
+    axes: str | None = None,
+    channels: Sequence[int] | None = None,
+) -> FrameStack:
     """Open a time-lapse; nothing but its description is read.
 
     Parameters
@@ -32,6 +38,8 @@ def open_frames(path: str | PathLike[str], *, axes: str | None = None) -> FrameS
     axes
         Axes to use instead of those the file names, one letter per dimension
         such as "TYX"; see `FrameStack`.
+    channels
+        The channels the networks see; see `FrameStack`.
 
     Raises
     ------
@@ -39,7 +47,9 @@ def open_frames(path: str | PathLike[str], *, axes: str | None = None) -> FrameS
         If there is nothing that can be read, or it is no time-lapse.
     """
     array, axes = _open(Path(path), axes)
-    return FrameStack(array, axes=axes, name=str(path))
+    return FrameStack(
+        array, axes=axes, channels=channels, name=str(path), path=Path(path).absolute()
+    )
 
 
 def open_labels(path: str | PathLike[str], *, axes: str | None = None) -> LabelStack:

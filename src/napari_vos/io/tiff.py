@@ -231,7 +231,5 @@ def _check_end(what: str, end: int, tiff: tifffile.TiffFile) -> None:
 
 
 def _cause(error: Exception) -> str:
-    cause = str(error.args[0] if error.args else type(error).__name__).rstrip(".")
-    if "imagecodecs" in cause:
-        cause += " (pip install imagecodecs)"
-    return f"{cause}."
+    cause = str(error.args[0] if error.args else type(error).__name__)
+    return f"{cause.rstrip('.')}."
