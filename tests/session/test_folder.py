@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_named(frames, factory, tmp_path, mon
 
 def test_a_folder_on_a_file_is_named(frames, factory, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"Can't make '.*file/a'"):
+    with pytest.raises(StoreError, match=r"Can't make '.*file.a'"):
         Session(frames, folder=tmp_path / "file" / "a")
 
 

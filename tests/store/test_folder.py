@@ -75,7 +75,7 @@ def test_a_lock_of_a_dead_process_is_free(tmp_path):
     )
     path = tmp_path / "lock"
     killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
-    assert killed.returncode == -9
+    assert killed.returncode in (-9, 9)
     lock = FolderLock(path)
     assert not lock.was_closed
     lock.release(closed=False)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
-from enum import StrEnum
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, suppress
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, SupportsIndex
@@ -25,6 +23,7 @@ from napari_vos.session.planner import RoundPlanner
 from napari_vos.session.replay import ReplayReport, replay
 from napari_vos.session.round import Finish, Progress, run_round
 from napari_vos.session.spans import Direction, Reach
+from napari_vos.session.turns import Phase, Turns
 from napari_vos.session.view import SessionView
 from napari_vos.store.folder import SessionFolder
 
@@ -40,15 +39,6 @@ UNDO_BYTES = 4 * 2**30
 """Default limit of what is kept on disk for undo."""
 
 _log = logging.getLogger(__name__)
-
-
-class Phase(StrEnum):
-    """What a session is doing."""
-
-    IDLE = "idle"
-    EDITING = "editing"
-    RUNNING = "running"
-    CLOSED = "closed"
 
 
 class Session(SessionView):
@@ -126,8 +116,7 @@ class Session(SessionView):
         super().__init__(Ledger(folder, undo_bytes=undo_bytes))
         self.frames = frames
         self._planner = RoundPlanner(self._ledger, frames, choice)
-        self._phase = Phase.IDLE
-        self._turn = threading.Lock()
+        self._turns = Turns(frames.name)
 
     @classmethod
     def load(
@@ -283,7 +272,7 @@ class Session(SessionView):
         What another engine has begun and not finished begins anew at its mark.
         """
         choice = EngineChoice(engine, config, weights, device, precision)
-        with self._changing():
+        with self._turns.changing():
             self._ledger.folder.describe(engine=choice.to_json())
             self._planner.choose(choice)
 
@@ -315,9 +304,7 @@ class Session(SessionView):
         NapariVosError
             If another round is running.
         """
-        with self._turn:
-            self._check_idle()
-            self._phase = Phase.RUNNING
+        self._turns.take(Phase.RUNNING)
         current, finish = None, Finish.FAILED
         try:
             reach = Reach(frames, direction)
@@ -337,7 +324,7 @@ class Session(SessionView):
         finally:
             if current is not None:
                 self._close_round(current, finish)
-            self._phase = Phase.IDLE
+            self._turns.give_back()
             if current is not None:
                 self.round_finished.emit(finish)
 
@@ -402,12 +389,9 @@ class Session(SessionView):
 
     def close(self) -> None:
         """Release the folder; a temporary one is deleted."""
-        with self._turn:
-            if self._phase is Phase.CLOSED:
-                return
-            self._check_idle()
-            self._phase = Phase.CLOSED
-        self._ledger.close()
+        if self._turns.phase is not Phase.CLOSED:
+            self._turns.take(Phase.CLOSED)
+            self._ledger.close()
 
     def __enter__(self) -> Self:
         return self
@@ -419,34 +403,11 @@ class Session(SessionView):
 
     def _act(self, action: Callable[[], frozenset[int]]) -> None:
         """Do an action while nothing else goes on, and tell."""
-        with self._changing():
+        with self._turns.changing():
             changed = action()
             self._keep_budget()
         self._tell_written(changed)
         self.prompts_changed.emit()
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        with self._turn:
-            self._check_idle()
-            self._phase = Phase.EDITING
-        try:
-            yield
-        finally:
-            self._phase = Phase.IDLE
-
-    def _check_idle(self) -> None:
-        match self._phase:
-            case Phase.CLOSED:
-                raise NapariVosError(f"The session '{self.folder}' is closed. Load it again.")
-            case Phase.RUNNING:
-                raise NapariVosError(
-                    f"'{self.frames.name}' is being propagated. Cancel that, or wait for its end."
-                )
-            case Phase.EDITING:
-                raise NapariVosError(
-                    f"Something else is being changed on '{self.frames.name}'. Try again."
-                )
 
     def _close_round(self, current: Round, finish: Finish) -> None:
         # The line only tells: a full disk must not hide why the round has stopped.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _OBJECTS_BYTES = 128 * 2**20
 _INDEX_BYTES = 32 * 2**20
+_LABELS_BYTES = 32 * 2**20
 _BYTES_PER_ENTRY = 250
 
 
@@ -45,6 +46,7 @@ class VersionStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._objects: ByteCache[Mapping[int, ObjectEvidence]] = ByteCache(_OBJECTS_BYTES)
+        self._labels: ByteCache[NDArray[np.uint16]] = ByteCache(_LABELS_BYTES)
         self._indices: ByteCache[FrameIndex] = ByteCache(_INDEX_BYTES)
         with reported(folder, "read"):
             self._sizes = {path.stem: path.stat().st_size for path in folder.glob("*.npz")}
@@ -62,13 +64,17 @@ class VersionStore:
         arrays = pack_record(record)
         self._sizes[name] = write_arrays(self._path(name), arrays)
         self._next += 1
+        self._keep_labels(name, arrays["labels"].copy())
         index = self._keep_index(name, unpack_index(t, arrays))
         self._keep_objects(name, index, arrays["probability"])
         return name
 
     def labels(self, name: str) -> NDArray[np.uint16]:
-        """Return the (Y, X) uint16 labels of a version."""
-        return self._read(name, "labels")["labels"].astype(np.uint16, copy=False)
+        """Return the (Y, X) uint16 labels of a version, read-only."""
+        found = self._labels.get(name)
+        if found is None:
+            found = self._keep_labels(name, self._read(name, "labels")["labels"])
+        return found
 
     def index(self, name: str) -> FrameIndex:
         """Return what is known of the objects of a version without reading their windows."""
@@ -101,6 +107,7 @@ class VersionStore:
             with reported(self._path(name), "delete"):
                 self._path(name).unlink(missing_ok=True)
             self._sizes.pop(name, None)
+            self._labels.drop(name)
             self._objects.drop(name)
             self._indices.drop(name)
 
@@ -109,6 +116,12 @@ class VersionStore:
 
     def _read(self, name: str, prefix: str) -> dict[str, NDArray[np.generic]]:
         return read_arrays(self._path(name), prefix)
+
+    def _keep_labels(self, name: str, array: NDArray[np.generic]) -> NDArray[np.uint16]:
+        labels = array.astype(np.uint16, copy=False)
+        labels.setflags(write=False)
+        self._labels.put(name, labels, labels.nbytes)
+        return labels
 
     def _keep_index(self, name: str, index: FrameIndex) -> FrameIndex:
         n_rows = 1 + len(index.entries) + len(index.events)
