@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class FakeFrames:
     n_frames: int = 12
     shape: tuple[int, int] = (24, 40)
     name: str = "phase"
+    path: Path | None = None
     axes: str = "TYX"
     channels: tuple[int, ...] = (0,)
     fingerprint: str = "abc"

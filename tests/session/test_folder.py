@@ -118,13 +118,14 @@ def test_images_from_a_file_are_found_again(factory, tmp_path, monkeypatch):
     Session.load(tmp_path / "a", FrameStack(images)).close()
 
 
-def test_axes_that_were_named_are_used_again(factory, tmp_path):
+def test_axes_and_channels_that_were_named_are_used_again(factory, tmp_path):
     images = np.random.default_rng(0).integers(0, 900, (4, 4, 24, 40)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "phase.tif", images, photometric="minisblack")
-    frames = open_frames(tmp_path / "phase.tif", axes="CTYX")
+    frames = open_frames(tmp_path / "phase.tif", axes="CTYX", channels=[2])
     Session(frames, folder=tmp_path / "a").close()
     with Session.load(tmp_path / "a") as session:
         assert session.frames.axes == "CTYX"
+        assert session.frames.channels == (2,)
 
 
 def test_other_channels_are_refused(factory, tmp_path):

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
 def describe_frames(frames: FrameStack) -> dict[str, Any]:
     """Return what session.json says about the images."""
-    # A stack that was opened from a file is called by its path.
-    path = Path(frames.name)
     return {
         "name": frames.name,
-        "path": str(path.absolute()) if path.exists() else None,
+        "path": None if frames.path is None else str(frames.path),
         "n_frames": frames.n_frames,
         "shape": list(frames.shape),
         "axes": frames.axes,
@@ -54,7 +52,7 @@ def find_frames(about: Mapping[str, Any], frames: FrameStack | None, session: Pa
                 "a file. Pass the images as a FrameStack."
             )
         try:
-            frames = _reopen(about["path"], about["axes"])
+            frames = _reopen(about["path"], about["axes"], about["channels"])
         except FramesError as error:
             raise StoreError(
                 f"The images of the session '{session}' can't be opened: {error} "
@@ -81,10 +79,10 @@ def find_frames(about: Mapping[str, Any], frames: FrameStack | None, session: Pa
     return frames
 
 
-def _reopen(path: str, axes: str) -> FrameStack:
+def _reopen(path: str, axes: str, channels: list[int]) -> FrameStack:
     # The file's own axes come first: those noted are without any of length 1.
     with suppress(FramesError):
-        found = open_frames(path)
+        found = open_frames(path, channels=channels)
         if found.axes == axes:
             return found
-    return open_frames(path, axes=axes)
+    return open_frames(path, axes=axes, channels=channels)
