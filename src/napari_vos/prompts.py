@@ -89,9 +89,7 @@ def mask_prompt(t: int, labels: ArrayLike, *, complete: bool = False) -> MaskPro
             f"possible is {MAX_OBJECT_ID}. Give this object a smaller id."
         )
     if highest == 0:
-        raise PromptError(
-            f"The prompt on frame {t} is empty. Paint at least one object on it."
-        )
+        raise PromptError(f"The prompt on frame {t} is empty. Paint at least one object on it.")
     frozen = array.astype(np.uint16)
     frozen.setflags(write=False)
     object_ids = tuple(int(i) for i in np.unique(frozen) if i)

@@ -65,13 +65,19 @@ class Cell:
 def make_texture(rng: np.random.Generator, scenario: Scenario) -> NDArray[np.float32]:
     """Return (S, S) relative brightness of a cell's inside: mean 0, about 1 at most."""
     sigma = max(0.8, scenario.texture_size * TEXTURE_SIDE / 2)
-    coarse = ndimage.gaussian_filter(rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE)), sigma, mode="wrap")
-    fine = ndimage.gaussian_filter(rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE)), 1.0, mode="wrap")
+    coarse = ndimage.gaussian_filter(
+        rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE)), sigma, mode="wrap"
+    )
+    fine = ndimage.gaussian_filter(
+        rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE)), 1.0, mode="wrap"
+    )
     texture = coarse / coarse.std() + 0.5 * fine / fine.std()
     if scenario.granules:
         rows, columns = rng.integers(0, TEXTURE_SIDE, (2, scenario.granules))
         grains = np.zeros((TEXTURE_SIDE, TEXTURE_SIDE))
-        grains[rows, columns] = rng.choice([-1.0, 1.0], p=[0.4, 0.6]) * rng.uniform(0.5, 1.5, scenario.granules)
+        grains[rows, columns] = rng.choice([-1.0, 1.0], p=[0.4, 0.6]) * rng.uniform(
+            0.5, 1.5, scenario.granules
+        )
         grains = ndimage.gaussian_filter(grains, 1.4, mode="wrap")
         texture = texture + 3 * grains / max(np.abs(grains).max(), 1e-6)
     return np.clip(texture / 2, -1.5, 1.5).astype(np.float32)
@@ -87,7 +93,12 @@ def make_cell(
     if rng.random() < 0.4:
         angles = rng.uniform(0, 2 * np.pi, n_arms)
     arms = np.stack(
-        [angles, rng.uniform(1.2, 3.2, n_arms), rng.uniform(0.12, 0.45, n_arms), rng.normal(0, 0.35, n_arms)],
+        [
+            angles,
+            rng.uniform(1.2, 3.2, n_arms),
+            rng.uniform(0.12, 0.45, n_arms),
+            rng.normal(0, 0.35, n_arms),
+        ],
         axis=1,
     )
     return Cell(
@@ -121,7 +132,9 @@ def advance(rng: np.random.Generator, scenario: Scenario, cell: Cell) -> None:
     cell.radius *= np.exp(rng.normal(0, 0.08 * change))
     if len(cell.arms):
         cell.arms[:, 0] += rng.normal(0, 0.35 * change, len(cell.arms))
-        cell.arms[:, 1] = np.clip(cell.arms[:, 1] * np.exp(rng.normal(0, 0.5 * change, len(cell.arms))), 0.5, 3.8)
+        cell.arms[:, 1] = np.clip(
+            cell.arms[:, 1] * np.exp(rng.normal(0, 0.5 * change, len(cell.arms))), 0.5, 3.8
+        )
         cell.arms[:, 3] += rng.normal(0, 0.25 * change, len(cell.arms))
     cell.brightness *= float(np.exp(rng.normal(0, 0.05)))
     cell.phase += scenario.texture_change
@@ -140,7 +153,9 @@ def advance(rng: np.random.Generator, scenario: Scenario, cell: Cell) -> None:
 
 def divide(rng: np.random.Generator, cell: Cell, first_id: int) -> tuple[Cell, Cell]:
     """Return two daughters with new ids, side by side along the long axis."""
-    along = np.array([np.sin(cell.angle), np.cos(cell.angle)]) * cell.radius * rng.uniform(0.6, 0.95)
+    along = (
+        np.array([np.sin(cell.angle), np.cos(cell.angle)]) * cell.radius * rng.uniform(0.6, 0.95)
+    )
     daughters = []
     for index, side in enumerate((-1.0, 1.0)):
         daughters.append(
@@ -170,7 +185,9 @@ def reach(cell: Cell) -> float:
     return float(max(body, cell.radius * (cell.arms[:, 1].max() + 0.6))) + 3
 
 
-def depth(cell: Cell, scenario: Scenario, y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+def depth(
+    cell: Cell, scenario: Scenario, y: NDArray[np.float32], x: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Return how deep each point lies inside the cell, in pixels; negative outside.
 
     Parameters
@@ -194,7 +211,12 @@ def depth(cell: Cell, scenario: Scenario, y: NDArray[np.float32], x: NDArray[np.
     inside = (outline - distance) / (0.5 * (stretch + 1))
     if cell.rounding < 0.6:
         for angle, length, width, bend in cell.arms:
-            inside = np.maximum(inside, _arm_depth(cell, along, across, Arm(angle, length * (1 - cell.rounding), width, bend)))
+            inside = np.maximum(
+                inside,
+                _arm_depth(
+                    cell, along, across, Arm(angle, length * (1 - cell.rounding), width, bend)
+                ),
+            )
     return inside.astype(np.float32)
 
 

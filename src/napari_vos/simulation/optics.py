@@ -48,9 +48,7 @@ class Canvas:
 def lay_out(cells: Sequence[Cell], scenario: Scenario) -> Canvas:
     """Give each pixel to the cell in which it lies deepest."""
     shape = scenario.shape
-    canvas = Canvas(
-        np.zeros(shape, np.uint16), *(np.zeros(shape, np.float32) for _ in range(4))
-    )
+    canvas = Canvas(np.zeros(shape, np.uint16), *(np.zeros(shape, np.float32) for _ in range(4)))
     for cell in cells:
         extent = reach(cell)
         top, left = np.maximum(np.floor(cell.center - extent).astype(int), 0)
@@ -106,7 +104,9 @@ class Scenery:
         )
 
 
-def form_image(canvas: Canvas, scenario: Scenario, scenery: Scenery, signal: float) -> NDArray[np.float32]:
+def form_image(
+    canvas: Canvas, scenario: Scenario, scenery: Scenery, signal: float
+) -> NDArray[np.float32]:
     """Return the noiseless picture (Y, X) float32, about 0 to 1, before blur.
 
     Parameters
@@ -122,7 +122,11 @@ def form_image(canvas: Canvas, scenario: Scenario, scenery: Scenery, signal: flo
     unit = max(scenario.diameter / 32, 0.5)
     if scenario.modality is Modality.FLUORESCENCE:
         condensed = canvas.brightness * (1 + 0.8 * canvas.rounding)
-        cells = condensed * np.clip(0.75 + texture, 0.05, None) * np.clip(canvas.depth / (2 * unit), 0.4, 1)
+        cells = (
+            condensed
+            * np.clip(0.75 + texture, 0.05, None)
+            * np.clip(canvas.depth / (2 * unit), 0.4, 1)
+        )
         return ground * 0.5 + signal * cells + 0.3 * np.clip(scenery.debris, 0, None)
     if scenario.modality is Modality.MEMBRANE:
         seam = np.exp(-((canvas.depth / (1.2 * unit)) ** 2)) * inside
@@ -144,6 +148,14 @@ def form_image(canvas: Canvas, scenario: Scenario, scenery: Scenery, signal: flo
         rim = -0.2 * scenery.polarity * np.exp(-((canvas.depth / (1.5 * unit)) ** 2)) * inside
         return ground + 0.4 + signal * (0.45 * body + bright + seam + rim + 0.25 * scenery.debris)
     fringe = ndimage.gaussian_laplace(thickness, 1.3 * unit) * unit**2
-    return ground + 0.5 + signal * (
-        scenery.polarity * 1.5 * fringe + 0.25 * texture * inside - 0.1 * inside * canvas.brightness + 0.2 * scenery.debris
+    return (
+        ground
+        + 0.5
+        + signal
+        * (
+            scenery.polarity * 1.5 * fringe
+            + 0.25 * texture * inside
+            - 0.1 * inside * canvas.brightness
+            + 0.2 * scenery.debris
+        )
     )

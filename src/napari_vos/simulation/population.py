@@ -67,7 +67,10 @@ class Population:
     def step(self) -> None:
         """Go on by one frame."""
         scenario, rng = self.scenario, self.rng
-        shift = np.asarray(scenario.drift) + (rng.random() < 0.08) * rng.normal(0, 1, 2) * scenario.stage_jump
+        shift = (
+            np.asarray(scenario.drift)
+            + (rng.random() < 0.08) * rng.normal(0, 1, 2) * scenario.stage_jump
+        )
         for cell in list(self.cells):
             advance(rng, scenario, cell)
             cell.center = cell.center + shift
@@ -100,4 +103,6 @@ class Population:
         ][side]
         cell = self.add(np.array(center))
         inward = np.array([height / 2, width / 2]) - cell.center
-        cell.velocity = inward / np.linalg.norm(inward) * self.scenario.diameter * max(self.scenario.speed, 0.1)
+        cell.velocity = (
+            inward / np.linalg.norm(inward) * self.scenario.diameter * max(self.scenario.speed, 0.1)
+        )

@@ -190,5 +190,7 @@ def random_scenario(
             gradient=rng.uniform(0.0, 0.9),
         )
     if modality in (Modality.DIC, Modality.BRIGHT_FIELD, Modality.PHASE):
-        scenario = replace(scenario, texture=rng.uniform(0.2, 0.9), granules=int(rng.choice([0, 10, 40])))
+        scenario = replace(
+            scenario, texture=rng.uniform(0.2, 0.9), granules=int(rng.choice([0, 10, 40]))
+        )
     return scenario

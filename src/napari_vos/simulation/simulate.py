@@ -64,7 +64,9 @@ def simulate(scenario: Scenario, *, seed: int) -> Simulation:
             population.step()
         canvas = lay_out(population.cells, scenario)
         elapsed = t / max(scenario.n_frames - 1, 1)
-        picture = form_image(canvas, scenario, scenery, float(np.exp(scenario.contrast_change * elapsed)))
+        picture = form_image(
+            canvas, scenario, scenery, float(np.exp(scenario.contrast_change * elapsed))
+        )
         focus = 0.7 * focus + scenario.focus_change * rng.standard_normal()
         picture = ndimage.gaussian_filter(picture, scenario.blur * np.exp(np.clip(focus, -1, 1)))
         grain = ndimage.gaussian_filter(rng.standard_normal(scenario.shape), 0.4)
