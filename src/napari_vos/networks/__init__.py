@@ -1,0 +1,1 @@
+"""Pure network modules: tensors in, tensors out."""

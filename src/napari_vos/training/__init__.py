@@ -1,0 +1,1 @@
+"""Making the shipped weights, and training on a user's own frames."""

@@ -1,0 +1,194 @@
+"""Training clips: one object in a few frames, resampled to network pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from napari_vos.engines.windows import WINDOW_SIZE, crop_windows, window_side
+from napari_vos.store.evidence import window_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_vos.training.scenes import Scene
+
+CANVAS_SIZE = 192
+"""Side of a clip's frames in network pixels: two windows, room to move in."""
+
+
+class Clips(NamedTuple):
+    """A batch of clips; the first frame is the reference, the second the known previous one.
+
+    Attributes
+    ----------
+    images
+        (B, F, 3, S, S) float32, S = `CANVAS_SIZE`.
+    masks, others
+        (B, F, 1, S, S) float32 in [0, 1].
+    presence
+        (B, F) float32: 1 there, 0 gone, -1 unknown.
+    """
+
+    images: torch.Tensor
+    masks: torch.Tensor
+    others: torch.Tensor
+    presence: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """Where one object of a scene is.
+
+    Attributes
+    ----------
+    scene, object_id
+        Which one.
+    frames
+        The frames that hold it, ascending.
+    ends
+        Whether it certainly isn't there on the frame after the last one.
+    """
+
+    scene: int
+    object_id: int
+    frames: tuple[int, ...]
+    ends: bool
+
+
+def find_tracks(scenes: Sequence[Scene], *, smallest_area: int = 25) -> list[Track]:
+    """List the objects that are on at least three frames."""
+    tracks = []
+    for index, scene in enumerate(scenes):
+        seen: dict[int, list[int]] = {}
+        for t, frame in enumerate(scene.labels):
+            areas = np.bincount(frame.ravel())
+            for object_id in np.flatnonzero(areas >= smallest_area):
+                if object_id:
+                    seen.setdefault(int(object_id), []).append(t)
+        for object_id, frames in seen.items():
+            if len(frames) >= 3:
+                ends = scene.exact and frames[-1] + 1 < len(scene.labels)
+                tracks.append(Track(index, object_id, tuple(frames), ends))
+    return tracks
+
+
+def sample_clip(
+    rng: np.random.Generator, scene: Scene, track: Track, *, length: int
+) -> Clips:
+    """Cut one clip (B = 1) of `length` frames around an object."""
+    frames = _choose_frames(rng, scene, track, length)
+    first = scene.labels[frames[1]] == track.object_id
+    box = window_of(first)
+    if box is None:
+        raise ValueError(f"Object {track.object_id} isn't on frame {frames[1]}.")
+    extent = torch.tensor([float(max(box.shape))])
+    side = window_side(extent) * CANVAS_SIZE / WINDOW_SIZE * float(np.exp(rng.normal(0, 0.12)))
+    center = np.array([(box.top + box.bottom - 1) / 2, (box.left + box.right - 1) / 2])
+    reference_box = window_of(scene.labels[frames[0]] == track.object_id)
+    images, masks, others, presence = [], [], [], []
+    hidden = _hidden_neighbours(rng, scene, track, frames)
+    for index, t in enumerate(frames):
+        here = center
+        if index == 0 and reference_box is not None:
+            here = np.array(
+                [
+                    (reference_box.top + reference_box.bottom - 1) / 2,
+                    (reference_box.left + reference_box.right - 1) / 2,
+                ]
+            )
+        image, mask, other = _cut(scene, t, track.object_id, hidden, here, float(side))
+        images.append(image)
+        masks.append(mask)
+        others.append(other)
+        there = t in track.frames
+        presence.append(1.0 if there else (0.0 if scene.exact else -1.0))
+    picture = _augment(rng, torch.stack(images))
+    clip = torch.cat([picture, torch.stack(masks), torch.stack(others)], dim=1)
+    if rng.random() < 0.5:
+        clip = clip.flip(-1)
+    clip = torch.rot90(clip, int(rng.integers(4)), (-2, -1)).contiguous()
+    return Clips(clip[None, :, :3], clip[None, :, 3:4], clip[None, :, 4:5], torch.tensor([presence]))
+
+
+def _choose_frames(rng: np.random.Generator, scene: Scene, track: Track, length: int) -> list[int]:
+    """Reference, previous, then the frames to predict: in either direction of time, with gaps."""
+    n_frames = len(scene.labels)
+    present = track.frames
+    stride = int(rng.choice([1, 1, 1, 2, 3]))
+    last = present[-1]
+    if track.ends and rng.random() < 0.35:
+        # A clip across the end teaches when to stop.
+        start = max(present[0], last - int(rng.integers(0, length - 1)))
+        start = max(t for t in present if t <= start)
+        following = [start + 1 + i for i in range(length - 2)]
+    else:
+        start = int(rng.choice(present))
+        sign = 1 if rng.random() < 0.6 or not scene.exact else -1
+        following = [start + sign * stride * (1 + i) for i in range(length - 2)]
+        inside = [t for t in following if t in present]
+        if len(inside) < len(following):
+            later = [t for t in present if t > start]
+            earlier = [t for t in reversed(present) if t < start]
+            pool = later if len(later) >= len(earlier) else earlier
+            following = (pool + [pool[-1] if pool else start] * length)[: length - 2]
+    following = [min(max(t, 0), n_frames - 1) for t in following]
+    reference = start if rng.random() < 0.4 else int(rng.choice(present))
+    return [reference, start, *following]
+
+
+def _hidden_neighbours(
+    rng: np.random.Generator, scene: Scene, track: Track, frames: list[int]
+) -> NDArray[np.intp]:
+    """Choose neighbours nobody has marked: they look like objects but aren't in the others mask."""
+    neighbours = np.flatnonzero(np.bincount(scene.labels[frames].ravel()))
+    neighbours = neighbours[(neighbours > 0) & (neighbours != track.object_id)]
+    share = rng.choice([0.0, 0.0, 0.3, 1.0])
+    return neighbours[rng.random(len(neighbours)) < share]
+
+
+def _cut(
+    scene: Scene, t: int, object_id: int, hidden: NDArray[np.intp], center: NDArray[np.float64], side: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    height, width = scene.labels.shape[1:]
+    half = side / 2 + 2
+    top, left = max(0, int(center[0] - half)), max(0, int(center[1] - half))
+    bottom, right = min(height, int(center[0] + half) + 2), min(width, int(center[1] + half) + 2)
+    window = slice(top, bottom), slice(left, right)
+    labels = scene.labels[t][window]
+    mask = labels == object_id
+    other = (labels > 0) & ~mask & ~np.isin(labels, hidden)
+    planes = torch.from_numpy(np.stack([mask, other]).astype(np.float32))
+    image = torch.from_numpy(scene.images[t][window].astype(np.float32))[None]
+    where = torch.tensor([[center[0] - top, center[1] - left]], dtype=torch.float32)
+    sides = torch.tensor([side])
+    image = crop_windows(image[None], where, sides, size=CANVAS_SIZE, outside="border")[0]
+    planes = crop_windows(planes[None], where, sides, size=CANVAS_SIZE)[0]
+    return image.expand(3, -1, -1), planes[:1], planes[1:]
+
+
+def _augment(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor:
+    """Change gamma, polarity, gain and colour of (F, 3, S, S) images of one clip together."""
+    low, high = images.amin(), images.amax()
+    images = (images - low) / (high - low + 1e-6)
+    images = images ** float(np.exp(rng.normal(0, 0.25)))
+    if rng.random() < 0.1:
+        images = 1 - images
+    if rng.random() < 0.2:
+        tint = torch.from_numpy(rng.uniform(0.3, 1.0, (1, 3, 1, 1)).astype(np.float32))
+        images = images * tint
+    if rng.random() < 0.3:
+        noise = float(rng.uniform(0, 0.06))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        images = images + noise * torch.randn(images.shape, generator=generator)
+    return images
+
+
+def collate(clips: Sequence[Clips]) -> Clips:
+    """Join clips into one batch."""
+    return Clips(*(torch.cat(parts) for parts in zip(*clips, strict=True)))
