@@ -1,0 +1,81 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")
+]
+Frames = Annotated[
+    str | None,
+    typer.Option(metavar="FIRST:END", help="Frames as in Python: 0:30 is the first thirty."),
+]
+Axes = Annotated[
+    str | None,
+    typer.Option(help="Axes of the images, one letter per dimension, such as TYX or TCYX."),
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(metavar="N,N,N", help="Channels the network sees, from 0, one to three."),
+]
+Engine = Annotated[str, typer.Option(help="Engine that propagates.")]
+Weights = Annotated[
+    str | None, typer.Option(help="Weights: a file or a registered name. The shipped ones if not.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+LabelOutput = Annotated[
+    Path, typer.Option("--output", "-o", help="Labels to write: .tif, .tiff or .zarr.")
+]
+
+
+def parse_frames(text: str | None, n_frames: int) -> range:
+    """Return the frames that "a:b" means in a stack; all if it is None.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it isn't two numbers around a colon, or no frames of the stack.
+    """
+    if text is None:
+        return range(n_frames)
+    first, colon, end = text.partition(":")
+    try:
+        frames = range(int(first or 0), int(end or n_frames))
+    except ValueError:
+        colon = ""
+        frames = range(0)
+    if not colon or not frames or frames.start < 0 or frames.stop > n_frames:
+        raise typer.BadParameter(
+            f"'{text}' isn't a part of the frames 0:{n_frames}. Write for instance 0:{n_frames}.",
+            param_hint="--frames",
+        )
+    return frames
+
+
+def parse_channels(text: str | None) -> list[int] | None:
+    """Return the channels that "0,2" means.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it isn't numbers between commas.
+    """
+    if text is None:
+        return None
+    try:
+        return [int(channel) for channel in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"'{text}' isn't a list of channels. Write for instance 0,2.", param_hint="--channels"
+        ) from error
+
+
+def report(result: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print a command's result: as one JSON object, or as text for people."""
+    typer.echo(json.dumps(result, default=str) if as_json else text)

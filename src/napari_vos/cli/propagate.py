@@ -1,0 +1,180 @@
+"""`napari-vos propagate`: from painted frames to masks on every frame."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_vos.cli.options import (
+    AsJson,
+    Axes,
+    Channels,
+    Device,
+    Engine,
+    Frames,
+    LabelOutput,
+    Precision,
+    Weights,
+    parse_channels,
+    parse_frames,
+    report,
+)
+from napari_vos.errors import PromptError, StoreError
+
+if TYPE_CHECKING:
+    from napari_vos.frames import FrameStack
+    from napari_vos.io import LabelStack
+    from napari_vos.session import Session
+
+_SUFFIXES = (".tif", ".tiff", ".zarr")
+_INTERRUPTED = 130
+"""Exit code of a program that was stopped by Ctrl+C."""
+
+
+def propagate(
+    images: Annotated[Path, typer.Argument(help="The time-lapse.", show_default=False)],
+    prompts: Annotated[
+        Path,
+        typer.Argument(
+            help="Labels of the same frames; those that aren't empty are yours.",
+            show_default=False,
+        ),
+    ],
+    output: LabelOutput,
+    session: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps all that is finished; beside OUTPUT if not given.",
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="CSV to write: t, id, area, centroid, confidence, source."),
+    ] = None,
+    frames: Frames = None,
+    engine: Engine = "compact",
+    weights: Weights = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    axes: Axes = None,
+    channels: Channels = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew; replace outputs and session.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Propagate the masks of painted frames to all frames.
+
+    IMAGES and PROMPTS are TIFF, OME-TIFF or zarr files, folders with one image
+    per frame, or video.
+
+    Every finished frame is kept in the session's folder. The same command
+    called again goes on where it was stopped, by Ctrl+C or anything else; when
+    all is done it only writes its outputs again. Frames painted since are
+    propagated too, as corrections; changed ones are refused.
+    """
+    from napari_vos.cli.continuing import add_prompts, delete_session, holds_session, open_session
+    from napari_vos.io import open_frames, open_labels, write_labels, write_table
+
+    folder = session or output.with_suffix(".session")
+    _check_outputs(output, table, folder, overwrite=overwrite)
+    stack = open_frames(images, axes=axes, channels=parse_channels(channels))
+    labels = open_labels(prompts)
+    window = parse_frames(frames, stack.n_frames)
+    painted = _painted_frames(stack, labels)
+
+    if overwrite and holds_session(folder):
+        delete_session(folder)
+    with open_session(
+        folder, stack, engine=engine, weights=weights, device=device, precision=precision
+    ) as opened:
+        add_prompts(opened, labels, painted)
+        started = time.perf_counter()
+        n_done = _run(opened, None if frames is None else (window.start, window.stop - 1))
+        seconds = time.perf_counter() - started
+        write_labels(output, opened.labels, overwrite=True)
+        if table is not None:
+            write_table(table, opened.table(), overwrite=True)
+        confidence = opened.confidence
+        result = {
+            "output": output,
+            "table": table,
+            "session": folder,
+            "n_frames": stack.n_frames,
+            "n_objects": len(opened.object_ids),
+            "painted_frames": painted,
+            "n_propagated": n_done,
+            "seconds": seconds,
+            "confidence": sum(confidence.values()) / len(confidence),
+        }
+    text = (
+        f"{result['n_objects']} objects on {stack.n_frames} frames: '{output}'\n"
+        f"The session is in '{folder}'."
+    )
+    report(result, text, as_json=as_json)
+
+
+def _check_outputs(output: Path, table: Path | None, folder: Path, *, overwrite: bool) -> None:
+    """Refuse before the work what couldn't be written after it."""
+    from napari_vos.cli.continuing import holds_session
+
+    if output.suffix.lower() not in _SUFFIXES:
+        raise StoreError(
+            f"Can't write labels to '{output}': expected a name ending in {', '.join(_SUFFIXES)}."
+        )
+    for path in (output, table):
+        if path is None:
+            continue
+        if not path.absolute().parent.is_dir():
+            raise StoreError(
+                f"There is no folder '{path.absolute().parent}' to write '{path.name}' in. Make "
+                "it first, or choose another one."
+            )
+        if path.exists() and not overwrite and not holds_session(folder):
+            raise StoreError(
+                f"'{path}' exists already. Choose another name, or replace it with --overwrite."
+            )
+
+
+def _painted_frames(frames: FrameStack, prompts: LabelStack) -> list[int]:
+    expected = (frames.n_frames, *frames.shape)
+    if prompts.shape != expected:
+        raise PromptError(
+            f"'{prompts.name}' has the shape {prompts.shape} (T, Y, X) and '{frames.name}' "
+            f"{expected}. Give labels of the same frames and size as the images, 0 where "
+            "nothing is painted."
+        )
+    painted = prompts.non_empty_frames()
+    if not painted:
+        raise PromptError(
+            f"'{prompts.name}' is empty on all frames. Paint the objects of at least one frame."
+        )
+    return painted
+
+
+def _run(session: Session, frames: tuple[int, int] | None) -> int:
+    """Propagate with a progress bar; return the number of frames it took."""
+    from tqdm import tqdm
+
+    n_done = 0
+    try:
+        with (
+            closing(session.propagate(frames=frames)) as results,
+            tqdm(desc=session.frames.name, unit="frame") as bar,
+        ):
+            for result in results:
+                n_done += 1
+                bar.total = result.n_total
+                bar.update(result.n_done - bar.n)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"Stopped. What is finished is kept in '{session.folder}'. Call the same command "
+            "again to go on.",
+            err=True,
+        )
+        raise typer.Exit(_INTERRUPTED) from None
+    return n_done
