@@ -11,6 +11,7 @@ from napari_vos.cli.demo import demo
 from napari_vos.cli.evaluate import evaluate
 from napari_vos.cli.propagate import propagate
 from napari_vos.cli.replay import replay
+from napari_vos.cli.train import train
 from napari_vos.errors import NapariVosError
 
 
@@ -37,3 +38,4 @@ app.command()(demo)
 app.command()(propagate)
 app.command()(evaluate)
 app.command()(replay)
+app.add_typer(train, name="train")

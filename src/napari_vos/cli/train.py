@@ -1,0 +1,54 @@
+"""`napari-vos train`: the recipes of the weights in the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_vos.cli.options import AsJson, report
+from napari_vos.errors import FramesError
+
+train = typer.Typer(help="Train a network by its recipe.", no_args_is_help=True)
+
+
+@train.callback()
+def _recipes() -> None:
+    """Train a network by its recipe."""
+
+
+@train.command()
+def compact(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
+        "napari-vos-training"
+    ),
+    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 60.0,
+    scenes: Annotated[int, typer.Option(min=1, help="Number of simulated movies.")] = 400,
+    movie: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with images.tif and labels.tif to mix in; may be repeated."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the compact network on simulated movies, on the GPU if there is one.
+
+    Called again with the same folder, a stopped training goes on.
+    """
+    movies = tuple(movie or ())
+    for folder in movies:
+        for name in ("images.tif", "labels.tif"):
+            if not (folder / name).is_file():
+                raise FramesError(
+                    f"There is no '{name}' in '{folder}'. Give a folder with images.tif and "
+                    "labels.tif."
+                )
+    from napari_vos.training.compact import CompactTraining, train
+
+    recipe = CompactTraining(
+        out=out, scenes=scenes, movies=movies, minutes=minutes, seed=seed, workers=workers
+    )
+    path = train(recipe, report=lambda line: typer.echo(line, err=True))
+    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_vos.training import compact
+
+
+@pytest.fixture
+def recipes(monkeypatch):
+    """What `train` was asked for; it reports one line and trains nothing."""
+    asked = []
+
+    def train(recipe, *, report):
+        asked.append(recipe)
+        report("step 20")
+        return recipe.out / "compact.safetensors"
+
+    monkeypatch.setattr(compact, "train", train)
+    return asked
+
+
+def test_recipe(run, recipes, tmp_path):
+    for name in ("images.tif", "labels.tif"):
+        (tmp_path / name).touch()
+    arguments = ("--out", tmp_path / "out", "--minutes", "1.5", "--movie", tmp_path, "--json")
+    code, out, err = run("train", "compact", *arguments)
+    assert code == 0
+    assert out.strip() == f'{{"weights": "{tmp_path / "out" / "compact.safetensors"}"}}'
+    assert err == "step 20\n"
+    expected = compact.CompactTraining(out=tmp_path / "out", minutes=1.5, movies=(tmp_path,))
+    assert recipes == [expected]
+
+
+def test_defaults_are_those_of_the_recipe(run, recipes):
+    assert run("train", "compact")[0] == 0
+    out = Path("napari-vos-training")
+    assert recipes == [compact.CompactTraining(out=out)]
+
+
+def test_movies_that_are_none(fails, recipes, tmp_path):
+    assert "images.tif" in fails("train", "compact", "--movie", tmp_path)
+    assert not recipes
