@@ -80,7 +80,8 @@ def make_texture(rng: np.random.Generator, scenario: Scenario) -> NDArray[np.flo
         )
         grains = ndimage.gaussian_filter(grains, 1.4, mode="wrap")
         texture = texture + 3 * grains / max(np.abs(grains).max(), 1e-6)
-    return np.clip(texture / 2, -1.5, 1.5).astype(np.float32)
+    relative: NDArray[np.float32] = np.clip(texture / 2, -1.5, 1.5).astype(np.float32)
+    return relative
 
 
 def make_cell(
@@ -217,7 +218,8 @@ def depth(
                     cell, along, across, Arm(angle, length * (1 - cell.rounding), width, bend)
                 ),
             )
-    return inside.astype(np.float32)
+    result: NDArray[np.float32] = inside.astype(np.float32)
+    return result
 
 
 def _arm_depth(
@@ -235,7 +237,7 @@ def _arm_depth(
 
 
 def texture_at(cell: Cell, y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sample the cell's texture at points relative to its centre: it moves and turns with the cell."""
+    """Sample the texture, which moves and turns with the cell, at points relative to its centre."""
     cosine, sine = np.cos(cell.angle), np.sin(cell.angle)
     scale = TEXTURE_SIDE / (3.2 * cell.radius)
     along, across = (x * cosine + y * sine) * scale, (y * cosine - x * sine) * scale

@@ -106,8 +106,8 @@ class Scenery:
 
 def form_image(
     canvas: Canvas, scenario: Scenario, scenery: Scenery, signal: float
-) -> NDArray[np.float32]:
-    """Return the noiseless picture (Y, X) float32, about 0 to 1, before blur.
+) -> NDArray[np.floating]:
+    """Return the noiseless picture (Y, X), floating, about 0 to 1, before blur.
 
     Parameters
     ----------
@@ -120,6 +120,7 @@ def form_image(
     texture = scenario.texture * canvas.texture
     ground = scenario.background * (1 + scenario.background_texture * scenery.unevenness)
     unit = max(scenario.diameter / 32, 0.5)
+    picture: NDArray[np.floating]
     if scenario.modality is Modality.FLUORESCENCE:
         condensed = canvas.brightness * (1 + 0.8 * canvas.rounding)
         cells = (
@@ -127,11 +128,13 @@ def form_image(
             * np.clip(0.75 + texture, 0.05, None)
             * np.clip(canvas.depth / (2 * unit), 0.4, 1)
         )
-        return ground * 0.5 + signal * cells + 0.3 * np.clip(scenery.debris, 0, None)
+        picture = ground * 0.5 + signal * cells + 0.3 * np.clip(scenery.debris, 0, None)
+        return picture
     if scenario.modality is Modality.MEMBRANE:
         seam = np.exp(-((canvas.depth / (1.2 * unit)) ** 2)) * inside
         cells = canvas.brightness * (seam + 0.25 * np.clip(0.5 + texture, 0, None) * inside)
-        return ground * 0.5 + signal * cells + 0.2 * scenery.debris
+        picture = ground * 0.5 + signal * cells + 0.2 * scenery.debris
+        return picture
     thickness = np.sqrt(np.clip(canvas.depth, 0, None) / (0.5 * scenario.diameter)) * inside
     thickness = thickness * (1 + canvas.rounding)
     if scenario.modality is Modality.DIC:
@@ -139,16 +142,20 @@ def form_image(
         slope = np.cos(scenery.light_angle) * ndimage.sobel(relief, 0) + np.sin(
             scenery.light_angle
         ) * ndimage.sobel(relief, 1)
-        return ground + 0.5 + signal * (0.08 * slope + 0.08 * texture * inside)
+        picture = ground + 0.5 + signal * (0.08 * slope + 0.08 * texture * inside)
+        return picture
     outer = ndimage.gaussian_filter(inside, 2.2 * unit) * (1 - inside)
     if scenario.modality is Modality.PHASE:
         body = scenery.polarity * canvas.brightness * (0.5 + texture) * inside
         bright = canvas.rounding * inside * 0.6
         seam = scenario.halo * outer * (1.2 if scenery.polarity < 0 else -0.6)
         rim = -0.2 * scenery.polarity * np.exp(-((canvas.depth / (1.5 * unit)) ** 2)) * inside
-        return ground + 0.4 + signal * (0.45 * body + bright + seam + rim + 0.25 * scenery.debris)
+        picture = (
+            ground + 0.4 + signal * (0.45 * body + bright + seam + rim + 0.25 * scenery.debris)
+        )
+        return picture
     fringe = ndimage.gaussian_laplace(thickness, 1.3 * unit) * unit**2
-    return (
+    picture = (
         ground
         + 0.5
         + signal
@@ -159,3 +166,4 @@ def form_image(
             + 0.2 * scenery.debris
         )
     )
+    return picture

@@ -27,10 +27,57 @@ NUCLEI = Scenario(
 )
 """Wandering nuclei with a few divisions, in fading fluorescence."""
 
-_SEEDS = {"nuclei": 20260}
-_SCENARIOS = {"nuclei": NUCLEI}
+PHASE = Scenario(
+    modality=Modality.PHASE,
+    shape=(320, 320),
+    n_frames=30,
+    n_cells=22,
+    diameter=34.0,
+    elongation=1.7,
+    irregularity=0.1,
+    arms=0.6,
+    clustering=0.15,
+    speed=0.07,
+    persistence=0.8,
+    deformation=0.2,
+    drift=(-0.3, 0.25),
+    division_rate=0.002,
+    death_rate=0.0,
+    entry_rate=0.03,
+    texture=0.35,
+    granules=10,
+    background=0.2,
+    halo=0.7,
+    noise=0.05,
+)
+"""Spread cells, some of them branched, dark with bright halos; some enter."""
 
-NAMES = tuple(_SCENARIOS)
+DIC = Scenario(
+    modality=Modality.DIC,
+    shape=(320, 320),
+    n_frames=30,
+    n_cells=12,
+    diameter=58.0,
+    elongation=1.4,
+    irregularity=0.1,
+    clustering=0.2,
+    speed=0.05,
+    persistence=0.8,
+    deformation=0.2,
+    drift=(0.6, -0.5),
+    division_rate=0.002,
+    death_rate=0.0,
+    entry_rate=0.03,
+    texture=0.6,
+    granules=20,
+    background=0.2,
+    noise=0.04,
+)
+"""Large granular cells in slanting light."""
+
+_SAMPLES = {"nuclei": (NUCLEI, 20260), "phase": (PHASE, 20262), "dic": (DIC, 20262)}
+
+NAMES = tuple(_SAMPLES)
 """The names of the movies."""
 
 
@@ -40,11 +87,15 @@ def sample(name: str = "nuclei") -> Simulation:
     Parameters
     ----------
     name
-        One of `NAMES`.
+        "nuclei" (fluorescence), "phase" (phase contrast) or "dic" (differential
+        interference contrast): 30 frames each.
 
     Raises
     ------
-    KeyError
+    ValueError
         If there is no such movie.
     """
-    return simulate(_SCENARIOS[name], seed=_SEEDS[name])
+    if name not in _SAMPLES:
+        raise ValueError(f"There is no sample '{name}'; choose one of {', '.join(NAMES)}.")
+    scenario, seed = _SAMPLES[name]
+    return simulate(scenario, seed=seed)

@@ -159,7 +159,7 @@ def random_scenario(
         deformation=rng.uniform(0.05, 0.5),
         turning=rng.gamma(1.0, 0.1),
         jump_rate=rng.choice([0.0, 0.02, 0.05]),
-        drift=tuple(rng.normal(0, 0.04 * diameter, 2)),  # type: ignore[arg-type]
+        drift=tuple(rng.normal(0, 0.04 * diameter, 2)),
         stage_jump=rng.choice([0.0, 0.0, 0.3, 0.6]) * diameter,
         division_rate=rng.choice([0.0, 0.01, 0.03]),
         death_rate=rng.choice([0.0, 0.005, 0.015]),
