@@ -12,6 +12,7 @@ from napari_vos.cli.evaluate import evaluate
 from napari_vos.cli.propagate import propagate
 from napari_vos.cli.replay import replay
 from napari_vos.cli.train import train
+from napari_vos.cli.weights import weights
 from napari_vos.errors import NapariVosError
 
 
@@ -38,4 +39,5 @@ app.command()(demo)
 app.command()(propagate)
 app.command()(evaluate)
 app.command()(replay)
+app.add_typer(weights, name="weights")
 app.add_typer(train, name="train")
