@@ -1,0 +1,152 @@
+"""A press of the Propagate button, frozen, and the work it means."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_vos._napari.folders import is_session, new_folder
+from napari_vos.errors import PromptError
+from napari_vos.session import Progress, Session
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_vos._napari.snapshot import ImageSnapshot, PromptSnapshot
+    from napari_vos.session.spans import Direction
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The engine that was asked for, as `Session` takes it."""
+
+    engine: str = "compact"
+    weights: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What to propagate.
+
+    Attributes
+    ----------
+    image, prompts
+        The layers.
+    options
+        The engine.
+    frames
+        First and last frame to predict; None for all.
+    direction
+        From the user's frames.
+    folder
+        The session's folder, new or not; None to go on with the open session on
+        these images, or else to make one where the user keeps them.
+    """
+
+    image: ImageSnapshot
+    prompts: PromptSnapshot
+    options: EngineOptions = EngineOptions()
+    frames: tuple[int, int] | None = None
+    direction: Direction = "both"
+    folder: Path | None = None
+
+
+class OpenSessions:
+    """The sessions a window has opened; they go on from one job to the next."""
+
+    def __init__(self) -> None:
+        self._sessions: list[tuple[ImageSnapshot, Session]] = []
+        self._lock = Lock()
+        self._n_running = 0
+        self._is_closing = False
+
+    def run(self, job: Job) -> Generator[Session | Progress]:
+        """Do a job in a worker: yield the session, then the progress of each frame.
+
+        Raises
+        ------
+        NapariVosError
+            If anything of it can't be used.
+        """
+        with self._working():
+            session = self._find(job) or self._open(job)
+            yield session
+            self._say(session, job.prompts)
+            with closing(session.propagate(frames=job.frames, direction=job.direction)) as results:
+                yield from results
+
+    def close(self) -> None:
+        """Release all, when the last job has ended; they can be opened again."""
+        with self._lock:
+            self._is_closing = True
+            if self._n_running == 0:
+                self._release()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._lock:
+            self._n_running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_running -= 1
+                if self._is_closing and self._n_running == 0:
+                    self._release()
+
+    def _release(self) -> None:
+        while self._sessions:
+            self._sessions.pop()[1].close()
+
+    def _say(self, session: Session, prompts: PromptSnapshot) -> None:
+        for t, labels in prompts.painted():
+            if prompts.is_result or not _is_said(session, t, labels):
+                try:
+                    session.add_mask(t, labels)
+                except PromptError as error:
+                    raise PromptError(f"Labels layer '{prompts.name}': {error}") from error
+
+    def _find(self, job: Job) -> Session | None:
+        for image, session in reversed(self._sessions):
+            wanted = (
+                image.data is job.image.data
+                if job.folder is None
+                else session.folder.resolve() == job.folder.resolve()
+            )
+            if wanted:
+                session.choose_engine(**vars(job.options))
+                return session
+        return None
+
+    def _open(self, job: Job) -> Session:
+        frames = job.image.open()
+        if job.folder is not None and is_session(job.folder):
+            session = Session.load(job.folder, frames)
+            session.choose_engine(**vars(job.options))
+        else:
+            folder = job.folder or new_folder(job.image.name)
+            session = Session(frames, folder=folder, **vars(job.options))
+        self._sessions.append((job.image, session))
+        return session
+
+
+def _is_said(session: Session, t: int, labels: NDArray[Any]) -> bool:
+    """Return whether a prompt says what the session holds already.
+
+    Saying it again would run all of it again.
+    """
+    if not 0 <= t < session.labels.shape[0] or labels.shape != session.labels.shape[1:]:
+        return False
+    ids = [int(i) for i in np.unique(labels) if i]
+    if not all(t in session.user_frames(i) for i in ids):
+        return False
+    held = np.asarray(session.labels[t])
+    return bool(np.array_equal(np.where(np.isin(held, ids), held, 0), labels))

@@ -1,0 +1,104 @@
+"""The labels layer in which a session's results appear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+
+from napari_vos._napari.snapshot import METADATA, ImageSnapshot, shown_frame
+from napari_vos._napari.spread import SpreadLabels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.components import ViewerModel
+
+    from napari_vos.session import Session
+
+
+class ResultLayer:
+    """Shows a session's labels where its images lie. Main thread only.
+
+    While it is open the layer can't be painted: the worker owns its frames.
+
+    Parameters
+    ----------
+    viewer
+        Where to show them.
+    session
+        Whose results.
+    image
+        The images.
+    """
+
+    def __init__(self, viewer: ViewerModel, session: Session, image: ImageSnapshot) -> None:
+        self._viewer = viewer
+        self._image = image
+        self.folder = session.folder
+        self._changed: set[int] = set()
+        found = find_result(viewer, session.folder)
+        if found is None:
+            labels: Any = session.labels
+            if image.letters != "TYX":
+                labels = SpreadLabels(labels, image.letters, image.shape)
+            found = Labels(
+                labels,
+                name=f"{image.name} results",
+                metadata={METADATA: {"session": str(session.folder)}},
+                **image.placement,
+            )
+            viewer.add_layer(found)
+        self._layer = found
+        # Takes the layer's undo history away too, which would paint stale pixels.
+        self._layer.editable = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the layer is still in the viewer."""
+        return self._layer in self._viewer.layers
+
+    def note(self, t: int) -> None:
+        """Remember that frame `t` was written."""
+        self._changed.add(t)
+
+    def refresh(self, *, follow: bool = False, latest: int | None = None) -> None:
+        """Show what was written, if it is in view.
+
+        Parameters
+        ----------
+        follow
+            Whether to move on to the frame written last.
+        latest
+            That frame.
+        """
+        if not self._changed or not self.is_there:
+            return
+        t = shown_frame(self._image, self._viewer)
+        if follow and latest is not None and t is not None and t != latest:
+            self._go_to(latest)
+        elif t is None or t in self._changed:
+            self._layer.refresh()
+        self._changed.clear()
+
+    def close(self) -> None:
+        """Show the end state and let the user paint again."""
+        self._layer.editable = True
+        if self.is_there:
+            self._layer.refresh()
+
+    def _go_to(self, t: int) -> None:
+        time_axis = self._image.letters.index("T")
+        scale = self._image.placement["scale"][time_axis]
+        translate = self._image.placement["translate"][time_axis]
+        axis = self._viewer.dims.ndim - len(self._image.letters) + time_axis
+        self._viewer.dims.set_point(axis, t * scale + translate)
+
+
+def find_result(viewer: ViewerModel, folder: Path) -> Labels | None:
+    """Return the layer that shows the session in `folder`, if there is one."""
+    for layer in viewer.layers:
+        about = layer.metadata.get(METADATA)
+        if isinstance(layer, Labels) and about and about["session"] == str(folder):
+            return layer
+    return None

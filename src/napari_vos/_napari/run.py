@@ -1,0 +1,142 @@
+"""A propagation in the background of a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, ClassVar
+
+from napari.utils.notifications import show_info, show_warning
+from psygnal import Signal
+from qtpy.QtCore import QEventLoop, QTimer
+
+from napari_vos._napari.notify import tell_error
+from napari_vos._napari.pace import Pace
+from napari_vos._napari.results import ResultLayer
+from napari_vos._napari.worker import ClosingWorker
+from napari_vos.session import Finish, Progress, Session
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_vos._napari.snapshot import ImageSnapshot
+
+_REFRESH_MS = 80
+"""Between two refreshes: 12 a second leave time for the user's own scrubbing."""
+
+
+class Run:
+    """A propagation going on in a worker, and the layer that shows it. Main thread only.
+
+    Parameters
+    ----------
+    viewer
+        Where the results appear.
+    image
+        The images.
+    work
+        Opens the session, yields it, and then the progress of each frame.
+    follow
+        Whether the view moves along.
+    """
+
+    progressed: ClassVar[Signal] = Signal(Progress, str)
+    """A frame is finished; how fast it goes."""
+    finished: ClassVar[Signal] = Signal(Finish)
+    """The run has stopped, and why."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: ImageSnapshot,
+        work: Callable[[], Generator[Session | Progress]],
+        *,
+        follow: bool = False,
+    ) -> None:
+        self.follow = follow
+        self.finish: Finish | None = None
+        self._viewer: ViewerModel | None = viewer
+        self._image = image
+        self._results: ResultLayer | None = None
+        self._latest: int | None = None
+        self._told_removed = False
+        self._pace = Pace()
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._refresh)
+        self._worker = ClosingWorker(work)
+        self._worker.yielded.connect(self._take)
+        self._worker.errored.connect(self._fail)
+        self._worker.aborted.connect(self._abort)
+        self._worker.warned.connect(_tell_warning)
+        self._worker.finished.connect(self._close)
+        self._timer.start(_REFRESH_MS)
+        self._worker.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it hasn't stopped yet."""
+        return self._viewer is not None
+
+    def cancel(self) -> None:
+        """Stop after the frame in work; finished frames are kept."""
+        self._worker.quit()
+
+    def wait(self, timeout: float | None = None) -> Finish | None:
+        """Return why the run has stopped, when it has; the window stays alive meanwhile.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; then None is returned.
+        """
+        if self.is_running:
+            loop = QEventLoop()
+            stop = self.finished.connect(lambda: loop.quit())
+            if timeout is not None:
+                QTimer.singleShot(round(timeout * 1000), loop.quit)
+            loop.exec()
+            self.finished.disconnect(stop)
+        return self.finish
+
+    def _take(self, result: Session | Progress) -> None:
+        if self._viewer is None:
+            return
+        if isinstance(result, Session):
+            self._results = ResultLayer(self._viewer, result, self._image)
+            self._pace = Pace()
+            return
+        if self._results is not None:
+            self._results.note(result.t)
+        self._latest = result.t
+        self.progressed.emit(result, self._pace.describe(result))
+
+    def _refresh(self) -> None:
+        if self._results is None:
+            return
+        if not self._results.is_there and not self._told_removed:
+            self._told_removed = True
+            show_info(
+                "The results layer was removed. The run goes on, and nothing is lost: all is in "
+                f"'{self._results.folder}'. Drop that folder onto the window to see it again."
+            )
+        self._results.refresh(follow=self.follow, latest=self._latest)
+
+    def _fail(self, error: Exception) -> None:
+        self.finish = Finish.FAILED
+        tell_error(error)
+
+    def _abort(self, _: object = None) -> None:
+        self.finish = Finish.CANCELLED
+
+    def _close(self, _: object = None) -> None:
+        self._timer.stop()
+        if self._results is not None:
+            self._results.close()
+        if self.finish is None:
+            self.finish = Finish.COMPLETED
+        # A window must not be kept alive by its last run.
+        self._viewer = self._results = None
+        self.finished.emit(self.finish)
+
+
+def _tell_warning(warning: tuple[object, ...]) -> None:
+    show_warning(str(warning[0]))

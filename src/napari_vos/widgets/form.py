@@ -1,0 +1,144 @@
+"""The fields of the Propagate widget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import napari.layers
+from magicgui.types import FileDialogMode
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FileEdit,
+    PushButton,
+    RangeSlider,
+    create_widget,
+)
+
+from napari_vos._napari.job import EngineOptions
+from napari_vos._napari.settings import read_setting
+from napari_vos._napari.snapshot import UserFrames
+from napari_vos.session.spans import Direction
+
+ENGINES = ("compact",)
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+class PropagateForm:
+    """What to propagate, how, and where to keep it."""
+
+    def __init__(self) -> None:
+        self.image: Any = create_widget(
+            annotation=napari.layers.Image,
+            label="images",
+            options={"tooltip": "A time-lapse (T, Y, X)."},
+        )
+        self.labels: Any = create_widget(
+            annotation=napari.layers.Labels,
+            label="labels",
+            options={
+                "tooltip": "The layer on which you have painted objects, on one frame or more.",
+            },
+        )
+        self.new_labels = PushButton(
+            text="New labels", tooltip="Add an empty labels layer of the images' size."
+        )
+        self.user_frames = ComboBox(
+            label="prompts",
+            choices=[str(each) for each in UserFrames],
+            tooltip="Which frames of the labels layer are yours: they are propagated to others.",
+        )
+        self.direction = ComboBox(
+            label="direction",
+            choices=get_args(Direction),
+            tooltip="Where to go in time from your frames.",
+        )
+        self.range = RangeSlider(
+            label="frames", min=0, max=1, tooltip="First and last frame to predict."
+        )
+        self.engine = ComboBox(label="engine", choices=ENGINES, tooltip="What predicts the masks.")
+        self.weights = FileEdit(
+            label="weights",
+            nullable=True,
+            value=None,
+            tooltip="A weights file (*.safetensors); empty for those that come with the plugin.",
+        )
+        self.device = ComboBox(
+            label="device",
+            choices=DEVICES,
+            value=read_setting("propagation", "device", default="auto"),
+            tooltip="Where the engine computes.",
+        )
+        self.precision = ComboBox(
+            label="precision",
+            choices=PRECISIONS,
+            value=read_setting("propagation", "precision", default="auto"),
+            tooltip="How the engine computes.",
+        )
+        self.folder = FileEdit(
+            label="session",
+            mode=FileDialogMode.EXISTING_DIRECTORY,
+            nullable=True,
+            value=None,
+            tooltip="A new folder, or that of a session to go on with; empty for a new one in "
+            "your data folder.",
+        )
+        self.follow = CheckBox(
+            text="Follow along",
+            value=bool(read_setting("propagation", "follow", default=False)),
+            tooltip="Move the view along with the frame in work.",
+        )
+        self.container: Container[Any] = Container(
+            widgets=[
+                self.image,
+                self.labels,
+                self.new_labels,
+                self.user_frames,
+                self.direction,
+                self.range,
+                self.engine,
+                self.weights,
+                self.device,
+                self.precision,
+                self.folder,
+                self.follow,
+            ]
+        )
+        self.image.changed.connect(self.fit_range)
+
+    @property
+    def options(self) -> EngineOptions:
+        """The engine that is asked for."""
+        return EngineOptions(
+            self.engine.value, _path(self.weights), self.device.value, self.precision.value
+        )
+
+    @property
+    def session_folder(self) -> Path | None:
+        """The folder that is asked for."""
+        return _path(self.folder)
+
+    @property
+    def frames(self) -> tuple[int, int] | None:
+        """The range that is asked for; None for all frames."""
+        first, last = (int(value) for value in self.range.value)
+        whole = (first, last) == (int(self.range.min), int(self.range.max))
+        return None if whole else (first, last)
+
+    def fit_range(self) -> None:
+        """Offer the frames of the chosen images."""
+        layer = self.image.value
+        if layer is None or layer.ndim < 3:
+            return
+        last = max(1, int((layer.data[0] if layer.multiscale else layer.data).shape[0]) - 1)
+        if last != self.range.max:
+            self.range.max = last
+            self.range.value = (0, last)
+
+
+def _path(field: FileEdit) -> Path | None:
+    value = cast("Path | None", field.value)
+    return None if value is None or str(value) in ("", ".") else value
