@@ -1,0 +1,61 @@
+"""Engines: inference over a frame stack, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_vos.errors import NapariVosError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from napari_vos.engines.base import Propagator
+    from napari_vos.frames import FrameStack
+
+PROPAGATORS = ("compact",)
+"""Names `create_propagator` knows."""
+
+
+def create_propagator(
+    name: str,
+    frames: FrameStack,
+    *,
+    config: Any = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    plan: Mapping[str, Any] | None = None,
+) -> Propagator:
+    """Make an engine for a stack.
+
+    Parameters
+    ----------
+    name
+        One of `PROPAGATORS`.
+    frames
+        The stack to work on.
+    config
+        The engine's configuration; None for the default.
+    weights
+        A file or a registered name; None for the shipped weights.
+    device, precision
+        See `napari_vos.device`.
+    plan
+        The plan of an earlier run, to be repeated: it wins over `config`,
+        `device` and `precision`.
+
+    Raises
+    ------
+    NapariVosError
+        If there is no such engine, or its weights or device can't be used.
+    """
+    if name not in PROPAGATORS:
+        raise NapariVosError(
+            f"There is no engine {name!r}; expected one of {', '.join(PROPAGATORS)}."
+        )
+    from napari_vos.engines.compact import CompactPropagator
+
+    return CompactPropagator.create(
+        frames, config=config, weights=weights, device=device, precision=precision, plan=plan
+    )

@@ -22,12 +22,17 @@ SMALLEST_SIDE = 32.0
 
 
 def window_side(extent: Tensor) -> Tensor:
-    """Return the side of the window for objects of `extent` (the longest side of the box), in data pixels."""
+    """Return the side of the window for objects of `extent`, both in data pixels."""
     return torch.clamp(CONTEXT * extent, min=SMALLEST_SIDE)
 
 
 def crop_windows(
-    planes: Tensor, centers: Tensor, sides: Tensor, *, size: int = WINDOW_SIZE, outside: str = "zeros"
+    planes: Tensor,
+    centers: Tensor,
+    sides: Tensor,
+    *,
+    size: int = WINDOW_SIZE,
+    outside: str = "zeros",
 ) -> Tensor:
     """Resample square windows.
 
@@ -70,7 +75,9 @@ def _grid(centers: Tensor, sides: Tensor, shape: torch.Size, size: int) -> Tenso
     )
 
 
-def paste_windows(windows: Tensor, centers: Tensor, sides: Tensor, shape: tuple[int, int]) -> Tensor:
+def paste_windows(
+    windows: Tensor, centers: Tensor, sides: Tensor, shape: tuple[int, int]
+) -> Tensor:
     """Put (B, C, s, s) windows back on (B, C, *shape) planes; 0 outside the windows."""
     size = windows.shape[-1]
     height, width = shape

@@ -39,7 +39,7 @@ class Prediction(NamedTuple):
 
 
 class ConvNorm(nn.Sequential):
-    """3×3 convolution, batch norm, ReLU."""
+    """3x3 convolution, batch norm, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__(
@@ -50,7 +50,7 @@ class ConvNorm(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions around a shortcut."""
+    """Two 3x3 convolutions around a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -66,12 +66,16 @@ class ResidualBlock(nn.Module):
 class Encoder(nn.Module):
     """Features at strides 2, 4 and 8."""
 
-    def __init__(self, inputs: int, channels: tuple[int, int, int], blocks: tuple[int, int, int]) -> None:
+    def __init__(
+        self, inputs: int, channels: tuple[int, int, int], blocks: tuple[int, int, int]
+    ) -> None:
         super().__init__()
         stages = []
         for width, count in zip(channels, blocks, strict=True):
             stages.append(
-                nn.Sequential(ConvNorm(inputs, width, stride=2), *(ResidualBlock(width) for _ in range(count)))
+                nn.Sequential(
+                    ConvNorm(inputs, width, stride=2), *(ResidualBlock(width) for _ in range(count))
+                )
             )
             inputs = width
         self.stages = nn.ModuleList(stages)
@@ -113,17 +117,21 @@ class CompactNetwork(nn.Module):
         self.guide_encoder = Encoder(2 * IMAGE_CHANNELS + 2, channels, (1, 1, 2))
         self.join = nn.Sequential(ConvNorm(2 * eighth + value_depth, eighth), ResidualBlock(eighth))
         self.to_quarter = nn.Conv2d(eighth, quarter, 1)
-        self.decode_quarter = nn.Sequential(ConvNorm(quarter + quarter + 48, quarter), ResidualBlock(quarter))
+        self.decode_quarter = nn.Sequential(
+            ConvNorm(quarter + quarter + 48, quarter), ResidualBlock(quarter)
+        )
         self.to_half = nn.Conv2d(quarter, half, 1)
         self.decode_half = ConvNorm(half + half, half)
         self.to_full = nn.Conv2d(half, 16, 1)
-        self.decode_full = nn.Sequential(ConvNorm(16 + IMAGE_CHANNELS + 2, 16), nn.Conv2d(16, 1, 3, padding=1))
+        self.decode_full = nn.Sequential(
+            ConvNorm(16 + IMAGE_CHANNELS + 2, 16), nn.Conv2d(16, 1, 3, padding=1)
+        )
         self.judge = nn.Sequential(
             nn.Linear(2 * (eighth + quarter), 64), nn.ReLU(inplace=True), nn.Linear(64, 2)
         )
 
     def memory_key(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return key (B, D, H/8, W/8) and the features at strides 8 and 4 of `image` (B, 3, H, W)."""
+        """Return key (B, D, H/8, W/8) and features at strides 8 and 4 of a (B, 3, H, W) image."""
         _, quarter, eighth = self.image_encoder(image)
         return self.key(eighth), eighth, quarter
 
@@ -172,16 +180,25 @@ class CompactNetwork(nn.Module):
         guided = torch.cat([image, previous_image, previous_mask, previous_others], dim=1)
         half, quarter, eighth = self.guide_encoder(guided)
         readout = read_memory(memory_key, memory_value, query_key.flatten(2), top_k=self.top_k)
-        readout = readout.unflatten(2, query_key.shape[-2:])
+        readout = readout.reshape(*readout.shape[:2], *query_key.shape[-2:])
         eighth = self.join(torch.cat([eighth, image_eighth, readout], dim=1))
-        quarter = self.decode_quarter(torch.cat([_enlarge(self.to_quarter(eighth)), quarter, image_quarter], dim=1))
+        quarter = self.decode_quarter(
+            torch.cat([_enlarge(self.to_quarter(eighth)), quarter, image_quarter], dim=1)
+        )
         half = self.decode_half(torch.cat([_enlarge(self.to_half(quarter)), half], dim=1))
         full = _enlarge(self.to_full(half))
-        mask_logits = self.decode_full(torch.cat([full, image, previous_mask, previous_others], dim=1))
-        inside = functional.interpolate(mask_logits.detach().sigmoid(), size=quarter.shape[-2:], mode="area")
+        mask_logits = self.decode_full(
+            torch.cat([full, image, previous_mask, previous_others], dim=1)
+        )
+        inside = functional.interpolate(
+            mask_logits.detach().sigmoid(), size=quarter.shape[-2:], mode="area"
+        )
         coarse = functional.interpolate(inside, size=eighth.shape[-2:], mode="area")
         judged = self.judge(
-            torch.cat([_pool(eighth), _pool(eighth, coarse), _pool(quarter), _pool(quarter, inside)], dim=1)
+            torch.cat(
+                [_pool(eighth), _pool(eighth, coarse), _pool(quarter), _pool(quarter, inside)],
+                dim=1,
+            )
         )
         if mask_logits.shape[-2:] != size:
             raise ValueError(f"Window sides must be multiples of {STRIDE}, got {tuple(size)}.")

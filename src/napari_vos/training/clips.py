@@ -68,9 +68,9 @@ def find_tracks(scenes: Sequence[Scene], *, smallest_area: int = 25) -> list[Tra
         seen: dict[int, list[int]] = {}
         for t, frame in enumerate(scene.labels):
             areas = np.bincount(frame.ravel())
-            for object_id in np.flatnonzero(areas >= smallest_area):
+            for object_id in np.flatnonzero(areas >= smallest_area).tolist():
                 if object_id:
-                    seen.setdefault(int(object_id), []).append(t)
+                    seen.setdefault(object_id, []).append(t)
         for object_id, frames in seen.items():
             if len(frames) >= 3:
                 ends = scene.exact and frames[-1] + 1 < len(scene.labels)
@@ -78,9 +78,7 @@ def find_tracks(scenes: Sequence[Scene], *, smallest_area: int = 25) -> list[Tra
     return tracks
 
 
-def sample_clip(
-    rng: np.random.Generator, scene: Scene, track: Track, *, length: int
-) -> Clips:
+def sample_clip(rng: np.random.Generator, scene: Scene, track: Track, *, length: int) -> Clips:
     """Cut one clip (B = 1) of `length` frames around an object."""
     frames = _choose_frames(rng, scene, track, length)
     first = scene.labels[frames[1]] == track.object_id
@@ -113,11 +111,13 @@ def sample_clip(
     if rng.random() < 0.5:
         clip = clip.flip(-1)
     clip = torch.rot90(clip, int(rng.integers(4)), (-2, -1)).contiguous()
-    return Clips(clip[None, :, :3], clip[None, :, 3:4], clip[None, :, 4:5], torch.tensor([presence]))
+    return Clips(
+        clip[None, :, :3], clip[None, :, 3:4], clip[None, :, 4:5], torch.tensor([presence])
+    )
 
 
 def _choose_frames(rng: np.random.Generator, scene: Scene, track: Track, length: int) -> list[int]:
-    """Reference, previous, then the frames to predict: in either direction of time, with gaps."""
+    """Choose reference, previous and the frames to predict, in either direction, with gaps."""
     n_frames = len(scene.labels)
     present = track.frames
     stride = int(rng.choice([1, 1, 1, 2, 3]))
@@ -149,11 +149,17 @@ def _hidden_neighbours(
     neighbours = np.flatnonzero(np.bincount(scene.labels[frames].ravel()))
     neighbours = neighbours[(neighbours > 0) & (neighbours != track.object_id)]
     share = rng.choice([0.0, 0.0, 0.3, 1.0])
-    return neighbours[rng.random(len(neighbours)) < share]
+    hidden: NDArray[np.intp] = neighbours[rng.random(len(neighbours)) < share]
+    return hidden
 
 
 def _cut(
-    scene: Scene, t: int, object_id: int, hidden: NDArray[np.intp], center: NDArray[np.float64], side: float
+    scene: Scene,
+    t: int,
+    object_id: int,
+    hidden: NDArray[np.intp],
+    center: NDArray[np.float64],
+    side: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     height, width = scene.labels.shape[1:]
     half = side / 2 + 2

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, IterableDataset
 
+from napari_vos.checkpoints import sha256_of
 from napari_vos.networks.compact import CompactNetwork
 from napari_vos.training.clips import Clips, Track, collate, find_tracks, sample_clip
 from napari_vos.training.rollout import roll_out
@@ -113,11 +114,14 @@ def train(recipe: CompactTraining, *, report: Callable[[str], None] | None = Non
     say = report or logger.info
     recipe.out.mkdir(parents=True, exist_ok=True)
     workers = max(recipe.workers, 1)
-    scenes = list(simulated_scenes(1000, recipe.scenes, folder=recipe.out / "scenes", workers=workers))
+    scenes = list(
+        simulated_scenes(1000, recipe.scenes, folder=recipe.out / "scenes", workers=workers)
+    )
     scenes += [open_scene(folder) for folder in recipe.movies]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    network = CompactNetwork().to(device, memory_format=torch.channels_last)
+    network = CompactNetwork().to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
     checkpoint = recipe.out / "checkpoint.pt"
@@ -144,7 +148,7 @@ def train(recipe: CompactTraining, *, report: Callable[[str], None] | None = Non
             group["lr"] = rate
         losses = roll_out(network, clips, generator=generator)
         optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        losses.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         step += 1
@@ -200,7 +204,9 @@ def _save(
     os.replace(partial, recipe.out / "checkpoint.pt")
 
 
-def write_weights(network: CompactNetwork, recipe: CompactTraining, *, step: int, jaccard: float) -> Path:
+def write_weights(
+    network: CompactNetwork, recipe: CompactTraining, *, step: int, jaccard: float
+) -> Path:
     """Write the weights as float16 safetensors, and what they were made with beside them."""
     tensors = {
         name: value.half().contiguous() if value.is_floating_point() else value
@@ -208,7 +214,19 @@ def write_weights(network: CompactNetwork, recipe: CompactTraining, *, step: int
     }
     path = recipe.out / "compact.safetensors"
     save_file(tensors, path, metadata={"network": "compact"})
-    made = {key: str(value) for key, value in asdict(recipe).items()}
-    made |= {"steps": str(step), "training_jaccard": f"{jaccard:.3f}"}
-    (recipe.out / "compact.json").write_text(json.dumps(made, indent=2) + "\n")
+    card = {
+        "name": "compact",
+        "network": "compact",
+        "licence": "BSD-3-Clause",
+        "data": f"{recipe.scenes} simulated movies"
+        + "".join(f"; {folder.name}" for folder in recipe.movies),
+        "recipe": "napari-vos train compact",
+        "settings": {
+            key: value for key, value in asdict(recipe).items() if isinstance(value, int | float)
+        },
+        "steps": step,
+        "training_jaccard": round(jaccard, 3),
+        "sha256": sha256_of(path),
+    }
+    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
     return path

@@ -70,12 +70,17 @@ def roll_out(network: CompactNetwork, clips: Clips, *, generator: torch.Generato
             more_keys, more_values = network.memorize(
                 *_view(clips, t, previous_mask, previous_center, sides)
             )
-            keys, values = torch.cat([keys, more_keys], dim=2), torch.cat([values, more_values], dim=2)
+            keys, values = (
+                torch.cat([keys, more_keys], dim=2),
+                torch.cat([values, more_values], dim=2),
+            )
         sides = sides * torch.exp(jitter(0.04))
     return Losses(*(torch.stack(part).mean() for part in zip(*collected, strict=True)))
 
 
-def _view(clips: Clips, t: int, mask: Tensor, center: Tensor, sides: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _view(
+    clips: Clips, t: int, mask: Tensor, center: Tensor, sides: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     image = standardize(crop_windows(clips.images[:, t], center, sides, outside="border"))
     planes = crop_windows(torch.cat([mask, clips.others[:, t]], dim=1), center, sides)
     return image, planes[:, :1], planes[:, 1:]
@@ -100,7 +105,9 @@ def _damage(mask: Tensor, stretch: Tensor, shift: Tensor, generator: torch.Gener
     middle = torch.full_like(center, (CANVAS_SIZE - 1) / 2)
     # Scale around the object's own centre: cut there, put back there.
     cut = crop_windows(mask, center, sides, size=CANVAS_SIZE)
-    moved = crop_windows(cut, 2 * middle - _centroid(mask), torch.full_like(sides, CANVAS_SIZE), size=CANVAS_SIZE)
+    moved = crop_windows(
+        cut, 2 * middle - _centroid(mask), torch.full_like(sides, CANVAS_SIZE), size=CANVAS_SIZE
+    )
     blurred = functional.avg_pool2d(moved, 5, stride=1, padding=2)
     choice = damaged[:, None, None, None]
     return torch.where(choice, blurred, mask)
@@ -115,13 +122,18 @@ def _losses(
     gone = presence == 0
     seen = there & (inside > 0.5 * whole) & (inside > 30)
     sure = (seen | gone).float()
-    pixel = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(1, 2, 3))
+    pixel = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(
+        dim=(1, 2, 3)
+    )
     probability = logits.sigmoid()
     overlap = (probability * target).sum(dim=(1, 2, 3))
     soft = overlap / (probability.sum(dim=(1, 2, 3)) + inside - overlap + 1)
     mask = (sure * (3 * pixel + seen * (1 - soft))).sum() / sure.sum().clamp(min=1)
     presence_loss = (
-        sure * functional.binary_cross_entropy_with_logits(presence_logits, seen.float(), reduction="none")
+        sure
+        * functional.binary_cross_entropy_with_logits(
+            presence_logits, seen.float(), reduction="none"
+        )
     ).sum() / sure.sum().clamp(min=1)
     with torch.no_grad():
         hard, truth = logits > 0, target > 0.5
@@ -129,6 +141,7 @@ def _losses(
         either = (hard | truth).sum(dim=(1, 2, 3)).clamp(min=1)
         jaccard = both / either
     quality = (
-        seen * functional.binary_cross_entropy_with_logits(quality_logits, jaccard, reduction="none")
+        seen
+        * functional.binary_cross_entropy_with_logits(quality_logits, jaccard, reduction="none")
     ).sum() / seen.sum().clamp(min=1)
     return mask, presence_loss, quality, (jaccard * seen).sum() / seen.sum().clamp(min=1)

@@ -1,0 +1,1 @@
+"""Shipped weights: a safetensors file and a card each."""

@@ -1,0 +1,53 @@
+"""What can be set on an engine: defaults, limits and help in one place.
+
+Forms, command line and documentation are derived from these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from napari_vos.errors import NapariVosError
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Settings of the compact engine.
+
+    Raises
+    ------
+    NapariVosError
+        If a value is outside its limits.
+    """
+
+    memory_every: int = field(
+        default=5, metadata={"help": "Frames between two kept memories.", "minimum": 1}
+    )
+    memory_frames: int = field(
+        default=4, metadata={"help": "Kept memories beside the user's frames.", "minimum": 0}
+    )
+    batch_size: int = field(
+        default=16, metadata={"help": "Objects computed at once.", "minimum": 1}
+    )
+    presence: float = field(
+        default=0.4,
+        metadata={
+            "help": "An object less likely there than this ends.",
+            "minimum": 0.0,
+            "maximum": 1.0,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check_limits(self)
+
+
+def check_limits(config: CompactConfig) -> None:
+    """Raise a clear error for the first value outside its limits."""
+    for name, declared in config.__dataclass_fields__.items():
+        value = getattr(config, name)
+        lowest, highest = declared.metadata.get("minimum"), declared.metadata.get("maximum")
+        if (lowest is not None and value < lowest) or (highest is not None and value > highest):
+            limits = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
+            raise NapariVosError(f"{name} is {value}; expected {limits}.")
