@@ -120,16 +120,3 @@ def test_bad_input(fails, images, prompts, tmp_path):
     assert "no file or folder" in fails("propagate", tmp_path / "no.tif", prompts, "-o", output)
     assert ".zarr" in fails("propagate", images, prompts, "-o", tmp_path / "out.png")
     assert "no folder" in fails("propagate", images, prompts, "-o", tmp_path / "no" / "out.tif")
-
-
-@pytest.mark.parametrize("frames", ["3", "5:5", "0:9", "a:b", "-1:3"])
-def test_frames_that_are_none(run, images, prompts, tmp_path, frames):
-    code, _, err = run("propagate", images, prompts, "-o", tmp_path / "o.tif", f"--frames={frames}")
-    assert code == 2
-    assert "0:8" in err
-
-
-def test_channels_that_are_none(run, images, prompts, tmp_path):
-    code, _, err = run("propagate", images, prompts, "-o", tmp_path / "o.tif", "--channels", "red")
-    assert code == 2
-    assert "--channels" in err

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_vos.errors import FramesError
+
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")
 ]
@@ -39,7 +41,7 @@ def parse_frames(text: str | None, n_frames: int) -> range:
 
     Raises
     ------
-    typer.BadParameter
+    FramesError
         If it isn't two numbers around a colon, or no frames of the stack.
     """
     if text is None:
@@ -51,9 +53,9 @@ def parse_frames(text: str | None, n_frames: int) -> range:
         colon = ""
         frames = range(0)
     if not colon or not frames or frames.start < 0 or frames.stop > n_frames:
-        raise typer.BadParameter(
-            f"'{text}' isn't a part of the frames 0:{n_frames}. Write for instance 0:{n_frames}.",
-            param_hint="--frames",
+        raise FramesError(
+            f"--frames '{text}' isn't a part of the frames 0:{n_frames}. Write for instance "
+            f"0:{n_frames}."
         )
     return frames
 
@@ -63,7 +65,7 @@ def parse_channels(text: str | None) -> list[int] | None:
 
     Raises
     ------
-    typer.BadParameter
+    FramesError
         If it isn't numbers between commas.
     """
     if text is None:
@@ -71,8 +73,8 @@ def parse_channels(text: str | None) -> list[int] | None:
     try:
         return [int(channel) for channel in text.split(",")]
     except ValueError as error:
-        raise typer.BadParameter(
-            f"'{text}' isn't a list of channels. Write for instance 0,2.", param_hint="--channels"
+        raise FramesError(
+            f"--channels '{text}' isn't a list of channels. Write for instance 0,2."
         ) from error
 
 

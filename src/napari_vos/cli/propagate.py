@@ -160,16 +160,19 @@ def _run(session: Session, frames: tuple[int, int] | None) -> int:
     """Propagate with a progress bar; return the number of frames it took."""
     from tqdm import tqdm
 
-    n_done = 0
+    n_frames = 0
     try:
-        with (
-            closing(session.propagate(frames=frames)) as results,
-            tqdm(desc=session.frames.name, unit="frame") as bar,
-        ):
-            for result in results:
-                n_done += 1
-                bar.total = result.n_total
-                bar.update(result.n_done - bar.n)
+        with closing(session.propagate(frames=frames)) as results:
+            # A run that is refused shows no bar, and what was done before counts for no speed.
+            first = next(results, None)
+            if first is None:
+                return 0
+            n_frames = 1
+            name = Path(session.frames.name).name
+            with tqdm(desc=name, unit="frame", total=first.n_total, initial=first.n_done) as bar:
+                for result in results:
+                    n_frames += 1
+                    bar.update(result.n_done - bar.n)
     except KeyboardInterrupt:
         typer.echo(
             f"Stopped. What is finished is kept in '{session.folder}'. Call the same command "
@@ -177,4 +180,4 @@ def _run(session: Session, frames: tuple[int, int] | None) -> int:
             err=True,
         )
         raise typer.Exit(_INTERRUPTED) from None
-    return n_done
+    return n_frames

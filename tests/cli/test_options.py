@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_vos.cli.options import parse_channels, parse_frames
+from napari_vos.errors import FramesError
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"),
+    [(None, range(8)), ("2:5", range(2, 5)), (":3", range(3)), ("6:", range(6, 8))],
+)
+def test_frames(text, frames):
+    assert parse_frames(text, 8) == frames
+
+
+@pytest.mark.parametrize("text", ["3", "5:5", "0:9", "a:b", "-1:3", "1:2:3", ""])
+def test_frames_that_are_none(text):
+    with pytest.raises(FramesError, match=r"--frames '.*0:8"):
+        parse_frames(text, 8)
+
+
+def test_channels():
+    assert parse_channels(None) is None
+    assert parse_channels("2") == [2]
+    assert parse_channels("0, 2") == [0, 2]
+
+
+@pytest.mark.parametrize("text", ["red", "0,,1", ""])
+def test_channels_that_are_none(text):
+    with pytest.raises(FramesError, match="--channels"):
+        parse_channels(text)
