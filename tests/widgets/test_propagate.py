@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 
+from napari_vos import bind
+from napari_vos._napari.folders import is_session
 from napari_vos._napari.snapshot import METADATA
-from napari_vos.session import Finish
+from napari_vos.errors import FramesError
+from napari_vos.frames import FrameStack
+from napari_vos.session import Finish, Session
+from napari_vos.store.folder import SessionFolder
 from napari_vos.widgets.propagate import PropagateWidget
 
 pytestmark = pytest.mark.gui
@@ -17,16 +24,21 @@ pytestmark = pytest.mark.gui
 def window(make_napari_viewer: Any, factory: Any, images: Any, masks: Any, tmp_path: Path) -> Any:
     """A window with images, masks and the widget."""
     viewer = make_napari_viewer()
-    viewer.add_image(images, name="phase", scale=(2, 0.5, 0.5), translate=(0, 3, 4))
-    viewer.add_labels(masks, name="masks", scale=(2, 0.5, 0.5), translate=(0, 3, 4))
+    placement = {"scale": (2, 0.5, 0.5), "translate": (0, 3, 4), "axis_labels": ("t", "y", "x")}
+    viewer.add_image(images, name="phase", units=("s", "um", "um"), **placement)
+    viewer.add_labels(masks, name="masks", units=("s", "um", "um"), **placement)
     widget = PropagateWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Propagate")
     widget.form.folder.value = tmp_path / "session"
+    notification_manager.records.clear()
     return viewer, widget
 
 
-def press(widget: PropagateWidget) -> Finish | None:
-    widget.propagate.changed.emit(True)
+def press(button: Any) -> None:
+    button.changed.emit(True)
+
+
+def finish(widget: PropagateWidget) -> Finish | None:
     assert widget.run is not None
     return widget.run.wait(20)
 
@@ -35,13 +47,238 @@ def results(viewer: Any) -> Any:
     return next(layer for layer in viewer.layers if METADATA in layer.metadata)
 
 
+def notices() -> str:
+    return "\n".join(record.message for record in notification_manager.records)
+
+
+def ids_by_frame(layer: Any) -> list[set[int]]:
+    return [{int(i) for i in np.unique(layer.data[t])} - {0} for t in range(12)]
+
+
 def test_pressing_propagate_fills_all_frames(window: Any) -> None:
     viewer, widget = window
-    assert press(widget) is Finish.COMPLETED
+    press(widget.propagate)
+    assert finish(widget) is Finish.COMPLETED
     layer = results(viewer)
-    assert [set(np.unique(layer.data[t])) for t in range(12)] == [{0, 1, 7}] * 12
-    np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
-    np.testing.assert_allclose(layer.translate, (0, 3, 4))
+    assert ids_by_frame(layer) == [{1, 7}] * 12
+    image = viewer.layers["phase"]
+    np.testing.assert_allclose(layer.scale, image.scale)
+    np.testing.assert_allclose(layer.translate, image.translate)
+    assert layer.units == image.units
+    assert layer.axis_labels == image.axis_labels
+    assert layer.editable
     assert widget.bar.value == widget.bar.max == 11
+    assert "frames/s" not in widget.status.value
     assert widget.propagate.enabled
     assert not widget.cancel.enabled
+
+
+def test_a_cancelled_run_keeps_its_frames_and_goes_on(window: Any, factory: Any) -> None:
+    viewer, widget = window
+    factory.pause = 0.05
+    press(widget.propagate)
+    widget.run.progressed.connect(lambda progress, _: progress.n_done == 4 and widget.run.cancel())
+    assert finish(widget) is Finish.CANCELLED
+    done = sum(bool(ids) for ids in ids_by_frame(results(viewer)))
+    assert 5 <= done <= 7
+    assert results(viewer).editable
+    press(widget.propagate)
+    assert finish(widget) is Finish.COMPLETED
+    assert ids_by_frame(results(viewer)) == [{1, 7}] * 12
+    assert sum(METADATA in layer.metadata for layer in viewer.layers) == 1
+    # The second run has gone on: no frame was predicted twice.
+    assert [span.done_until for span in factory.spans] == [None, done - 1]
+
+
+def test_a_correction_on_the_results_is_propagated(window: Any) -> None:
+    viewer, widget = window
+    press(widget.propagate)
+    finish(widget)
+    layer = results(viewer)
+    viewer.dims.set_point(0, 2 * 6)
+    layer.data[6, 18:22, 30:34] = 9
+    widget.form.labels.value = layer
+    widget.form.user_frames.value = "this frame"
+    press(widget.propagate)
+    assert finish(widget) is Finish.COMPLETED
+    assert all(9 in ids for ids in ids_by_frame(layer)[4:9])
+
+
+def test_range_and_direction_are_kept_to(window: Any, masks: Any) -> None:
+    viewer, widget = window
+    masks[6], masks[0] = masks[0], 0
+    widget.form.direction.value = "backward"
+    widget.form.range.value = (3, 11)
+    press(widget.propagate)
+    assert finish(widget) is Finish.COMPLETED
+    filled = [t for t, ids in enumerate(ids_by_frame(results(viewer))) if ids]
+    assert filled == [3, 4, 5, 6]
+
+
+def test_the_view_follows_only_if_it_should(window: Any, factory: Any) -> None:
+    viewer, widget = window
+    factory.pause = 0.05
+    viewer.dims.set_point(0, 0)
+    press(widget.propagate)
+    widget.run.progressed.connect(
+        lambda progress, _: setattr(widget.form.follow, "value", progress.n_done >= 6)
+    )
+    shown = []
+    viewer.dims.events.point.connect(lambda: shown.append(viewer.dims.point[0] / 2))
+    finish(widget)
+    assert shown
+    assert min(shown) >= 6
+
+
+def test_layers_removed_meanwhile_lose_nothing(window: Any, factory: Any, tmp_path: Path) -> None:
+    viewer, widget = window
+    factory.pause = 0.05
+
+    def remove(progress: Any, _: str) -> None:
+        if progress.n_done == 3:
+            viewer.layers.clear()
+
+    press(widget.propagate)
+    widget.run.progressed.connect(remove)
+    assert finish(widget) is Finish.COMPLETED
+    assert "The results layer was removed" in notices()
+    assert str(tmp_path / "session") in notices()
+    assert not viewer.layers
+    widget.open_session(tmp_path / "session")
+    assert ids_by_frame(results(viewer)) == [{1, 7}] * 12
+
+
+def test_an_opened_session_goes_on(window: Any, factory: Any, images: Any, tmp_path: Path) -> None:
+    viewer, widget = window
+    with Session(FrameStack(images, name="phase"), folder=tmp_path / "old") as session:
+        labels = np.zeros((24, 40), np.uint16)
+        labels[4:8, 4:8] = 3
+        session.add_mask(0, labels)
+    viewer.dims.set_point(0, 0)
+    widget.form.folder.value = None
+    widget.open_session(tmp_path / "old")
+    assert widget.form.labels.value is results(viewer)
+    press(widget.propagate)
+    assert finish(widget) is Finish.COMPLETED
+    assert ids_by_frame(results(viewer)) == [{3}] * 12
+
+
+def test_a_channel_axis_is_spread_over(
+    make_napari_viewer: Any, factory: Any, images: Any, masks: Any, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(np.stack([images, images], axis=1), name="two")
+    viewer.add_labels(np.stack([masks, 0 * masks], axis=1), name="masks")
+    widget = PropagateWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    widget.form.folder.value = tmp_path / "session"
+    press(widget.propagate)
+    assert finish(widget) is Finish.COMPLETED
+    layer = results(viewer)
+    assert layer.data.shape == (12, 2, 24, 40)
+    assert ids_by_frame(layer) == [{1, 7}] * 12
+
+
+@pytest.mark.parametrize("value", [70_000, -1])
+def test_bad_labels_are_a_notification(window: Any, value: int) -> None:
+    viewer, widget = window
+    viewer.layers["masks"].data = np.full((12, 24, 40), value, np.int32)
+    press(widget.propagate)
+    assert finish(widget) is Finish.FAILED
+    assert "Labels layer 'masks': The prompt on frame 0 holds the" in notices()
+    assert str(value) in notices()
+    assert "Traceback" not in notices()
+    assert widget.propagate.enabled
+
+
+def test_missing_layers_are_a_notification(window: Any) -> None:
+    viewer, widget = window
+    viewer.layers.clear()
+    press(widget.propagate)
+    press(widget.form.new_labels)
+    assert widget.run is None
+    assert notices().count("No image layer is chosen") == 2
+
+
+def test_new_labels_lie_on_the_images(window: Any) -> None:
+    viewer, widget = window
+    press(widget.form.new_labels)
+    layer = widget.form.labels.value
+    assert layer is viewer.layers["phase masks"]
+    assert layer.data.shape == (12, 24, 40)
+    np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
+    press(widget.propagate)
+    assert finish(widget) is Finish.FAILED
+    assert "'phase masks' is empty" in notices()
+
+
+def test_a_bug_is_no_plain_notification(
+    window: Any, factory: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, widget = window
+    received = []
+    monkeypatch.setattr(notification_manager, "receive_error", lambda *a: received.append(a[1]))
+    monkeypatch.setattr(fake.WalkingPropagator, "_move", lambda *_: 1 / 0)
+    press(widget.propagate)
+    assert finish(widget) is Finish.FAILED
+    assert [type(error) for error in received] == [ZeroDivisionError]
+
+
+def test_the_main_thread_calls_no_engine_and_reads_no_store(
+    window: Any, factory: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, widget = window
+    threads: dict[str, set[int]] = {}
+
+    def spy(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def spied(*args: Any, **kwargs: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, spied)
+
+    spy(fake.WalkingPropagator, "_move")
+    spy(fake.WalkingPropagator, "estimate")
+    spy(FrameStack, "read")
+    spy(SessionFolder, "write_prompt")
+    spy(SessionFolder, "write_state")
+    from napari_vos.session.ledger import Ledger
+
+    for name in ("read", "labels", "index", "commit", "write_frame"):
+        spy(Ledger, name)
+    press(widget.propagate)
+    assert finish(widget) is Finish.COMPLETED
+    assert {"_move", "estimate", "write_frame", "read", "index", "commit"} <= threads.keys()
+    main = threading.get_ident()
+    assert not [name for name, idents in threads.items() if main in idents]
+
+
+def test_bind_runs_a_session_of_the_console(
+    make_napari_viewer: Any, factory: Any, images: Any, masks: Any
+) -> None:
+    viewer = make_napari_viewer()
+    with Session(FrameStack(images, name="phase")) as session:
+        session.add_mask(0, masks[0])
+        with pytest.raises(FramesError, match="No image layer has the shape of 'phase'"):
+            bind(viewer, session)
+        viewer.add_image(images, name="phase", scale=(1, 2, 2))
+        run = bind(viewer, session, frames=(0, 5))
+        assert run.wait(20) is Finish.COMPLETED
+        assert run.wait() is Finish.COMPLETED
+        layer = results(viewer)
+        np.testing.assert_allclose(layer.scale, (1, 2, 2))
+        assert [bool(ids) for ids in ids_by_frame(layer)] == [True] * 6 + [False] * 6
+
+
+def test_leaving_the_window_releases_the_session(window: Any, tmp_path: Path, qtbot: Any) -> None:
+    viewer, widget = window
+    press(widget.propagate)
+    finish(widget)
+    viewer.window.remove_dock_widget(widget.native)
+    with qtbot.waitSignal(widget.native.destroyed):
+        widget.native.deleteLater()
+    assert is_session(tmp_path / "session")
+    with Session.load(tmp_path / "session", FrameStack(viewer.layers["phase"].data)) as session:
+        assert session.object_ids == (1, 7)

@@ -47,7 +47,8 @@ class SpreadLabels:
             if letter not in "TYX":
                 found = np.expand_dims(found, axis)
             axis += 1
-        return np.broadcast_to(found, shape)
+        # A copy: napari writes into what it has read.
+        return np.broadcast_to(found, shape).copy()
 
     def __setitem__(self, key: Any, value: Any) -> None:
         full = self._full(key)

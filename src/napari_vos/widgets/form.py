@@ -20,11 +20,12 @@ from magicgui.widgets import (
 from napari_vos._napari.job import EngineOptions
 from napari_vos._napari.settings import read_setting
 from napari_vos._napari.snapshot import UserFrames
+from napari_vos.engines import PROPAGATORS
 from napari_vos.session.spans import Direction
 
-ENGINES = ("compact",)
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+# Those of napari_vos.device, which loads torch: opening a form must not.
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
 
 class PropagateForm:
@@ -59,7 +60,9 @@ class PropagateForm:
         self.range = RangeSlider(
             label="frames", min=0, max=1, tooltip="First and last frame to predict."
         )
-        self.engine = ComboBox(label="engine", choices=ENGINES, tooltip="What predicts the masks.")
+        self.engine = ComboBox(
+            label="engine", choices=PROPAGATORS, tooltip="What predicts the masks."
+        )
         self.weights = FileEdit(
             label="weights",
             nullable=True,
