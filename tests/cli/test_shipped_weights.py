@@ -1,0 +1,72 @@
+"""The main job with the engine and the weights of the package."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_vos.simulation import Modality, Scenario, simulate
+
+
+@pytest.fixture(scope="module")
+def movie():
+    scenario = Scenario(
+        modality=Modality.FLUORESCENCE,
+        shape=(128, 128),
+        n_frames=5,
+        n_cells=5,
+        diameter=26.0,
+        speed=0.12,
+        drift=(2.0, 1.5),
+        division_rate=0.0,
+        death_rate=0.0,
+        entry_rate=0.0,
+    )
+    return simulate(scenario, seed=4)
+
+
+def test_propagate_evaluate_and_replay(run_json, movie, tmp_path):
+    prompts = np.zeros_like(movie.labels)
+    prompts[0] = movie.labels[0]
+    copied = np.repeat(movie.labels[:1], 5, axis=0)
+    stacks = {"images": movie.images, "prompts": prompts, "truth": movie.labels, "copied": copied}
+    for name, stack in stacks.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, photometric="minisblack")
+    result = run_json(
+        "propagate",
+        tmp_path / "images.tif",
+        tmp_path / "prompts.tif",
+        "-o",
+        tmp_path / "labels.tif",
+    )
+    assert result["n_propagated"] == 4
+    scores = {
+        name: run_json(
+            "evaluate",
+            tmp_path / f"{name}.tif",
+            tmp_path / "truth.tif",
+            "--prompts",
+            tmp_path / "prompts.tif",
+        )["J"]
+        for name in ("labels", "copied")
+    }
+    assert scores["labels"] > max(0.75, scores["copied"] + 0.1)
+    assert run_json("replay", tmp_path / "labels.session")["identical"]
+
+
+def test_wrong_weights(fails, images, prompts, tmp_path):
+    (tmp_path / "diary.safetensors").write_text("Dear diary")
+    arguments = ("propagate", images, prompts, "-o", tmp_path / "out.tif", "--weights")
+    assert "diary.safetensors" in fails(*arguments, tmp_path / "diary.safetensors")
+    assert "missing" in fails(
+        *arguments[:-1], "--session", tmp_path / "other", "--weights", "missing"
+    )
+    assert "mivos" in fails(*arguments[:-1], "--session", tmp_path / "third", "--engine", "mivos")
+
+
+def test_the_weights_of_the_package(run_json):
+    (listed,) = [w for w in run_json("weights", "list")["weights"] if w["name"] == "compact"]
+    assert (
+        listed["card"]["sha256"] == run_json("weights", "check", "compact")["weights"][0]["sha256"]
+    )
