@@ -32,17 +32,13 @@ class PropagateForm:
     """What to propagate, how, and where to keep it."""
 
     def __init__(self) -> None:
-        self.image: Any = create_widget(
-            annotation=napari.layers.Image,
-            label="images",
-            options={"tooltip": "A time-lapse (T, Y, X)."},
+        self.image = _choice_of(
+            napari.layers.Image, label="images", tooltip="A time-lapse (T, Y, X)."
         )
-        self.labels: Any = create_widget(
-            annotation=napari.layers.Labels,
+        self.labels = _choice_of(
+            napari.layers.Labels,
             label="labels",
-            options={
-                "tooltip": "The layer on which you have painted objects, on one frame or more.",
-            },
+            tooltip="The layer on which you have painted objects, on one frame or more.",
         )
         self.new_labels = PushButton(
             text="New labels", tooltip="Add an empty labels layer of the images' size."
@@ -140,6 +136,11 @@ class PropagateForm:
         if last != self.range.max:
             self.range.max = last
             self.range.value = (0, last)
+
+
+def _choice_of(kind: type, *, label: str, tooltip: str) -> Any:
+    """Return a combo box with the viewer's layers of a kind."""
+    return create_widget(annotation=kind, label=label, options={"tooltip": tooltip})
 
 
 def _path(field: FileEdit) -> Path | None:
