@@ -55,14 +55,16 @@ def test_propagate_evaluate_and_replay(run_json, movie, tmp_path):
     assert run_json("replay", tmp_path / "labels.session")["identical"]
 
 
-def test_wrong_weights(fails, images, prompts, tmp_path):
+def test_what_was_mistyped_can_be_mended(fails, run_json, images, prompts, tmp_path):
     (tmp_path / "diary.safetensors").write_text("Dear diary")
-    arguments = ("propagate", images, prompts, "-o", tmp_path / "out.tif", "--weights")
-    assert "diary.safetensors" in fails(*arguments, tmp_path / "diary.safetensors")
-    assert "missing" in fails(
-        *arguments[:-1], "--session", tmp_path / "other", "--weights", "missing"
-    )
-    assert "mivos" in fails(*arguments[:-1], "--session", tmp_path / "third", "--engine", "mivos")
+    arguments = ("propagate", images, prompts, "-o", tmp_path / "out.tif")
+    damaged = fails(*arguments, "--weights", tmp_path / "diary.safetensors")
+    assert "diary.safetensors" in damaged
+    assert "typo" in fails(*arguments, "--weights", "typo")
+    assert "mivo" in fails(*arguments, "--engine", "mivo")
+    assert "qpu" in fails(*arguments, "--device", "qpu")
+    assert "float7" in fails(*arguments, "--precision", "float7")
+    assert run_json(*arguments, "--frames", "0:3")["n_propagated"] == 2
 
 
 def test_the_weights_of_the_package(run_json):

@@ -47,6 +47,9 @@ def delete_session(folder: Path) -> None:
 def open_session(folder: Path, frames: FrameStack, **choice: Any) -> Session:
     """Make a session, or open the one in `folder` if it was made in the same words.
 
+    One in which nothing is propagated yet takes the new words: those it was made
+    with may have named weights or a device that aren't there.
+
     Parameters
     ----------
     folder
@@ -71,7 +74,9 @@ def open_session(folder: Path, frames: FrameStack, **choice: Any) -> Session:
     made = json.loads((folder / "session.json").read_bytes())["engine"]
     asked = EngineChoice(choice["engine"], None, *(choice[key] for key in _OPTIONS)).to_json()
     differing = [key for key in asked if made[key] != asked[key]]
-    if differing:
+    if differing and {t for t, _ in session.confidence} <= set(session.user_frames()):
+        session.choose_engine(**choice)
+    elif differing:
         session.close()
         then = ", ".join(f"{key} {made[key]}" for key in differing)
         raise StoreError(f"The session '{folder}' was made with {then}. {_ADVICE}")
