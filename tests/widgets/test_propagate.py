@@ -108,7 +108,7 @@ def test_range_and_direction_are_kept_to(window: Any, masks: Any) -> None:
     viewer, widget = window
     masks[6], masks[0] = masks[0], 0
     widget.form.direction.value = "backward"
-    widget.form.range.value = (3, 11)
+    widget.form.first.value = 3
     press(widget.propagate)
     assert finish(widget) is Finish.COMPLETED
     filled = [t for t, ids in enumerate(ids_by_frame(results(viewer))) if ids]

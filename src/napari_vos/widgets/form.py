@@ -13,7 +13,7 @@ from magicgui.widgets import (
     Container,
     FileEdit,
     PushButton,
-    RangeSlider,
+    SpinBox,
     create_widget,
 )
 
@@ -53,8 +53,10 @@ class PropagateForm:
             choices=get_args(Direction),
             tooltip="Where to go in time from your frames.",
         )
-        self.range = RangeSlider(
-            label="frames", min=0, max=1, tooltip="First and last frame to predict."
+        self.first = SpinBox(min=0, max=1, tooltip="First frame to predict.")
+        self.last = SpinBox(min=0, max=1, value=1, tooltip="Last frame to predict.")
+        span: Container[Any] = Container(
+            widgets=[self.first, self.last], layout="horizontal", labels=False, label="frames"
         )
         self.engine = ComboBox(
             label="engine", choices=PROPAGATORS, tooltip="What predicts the masks."
@@ -97,7 +99,7 @@ class PropagateForm:
                 self.new_labels,
                 self.user_frames,
                 self.direction,
-                self.range,
+                span,
                 self.engine,
                 self.weights,
                 self.device,
@@ -123,9 +125,8 @@ class PropagateForm:
     @property
     def frames(self) -> tuple[int, int] | None:
         """The range that is asked for; None for all frames."""
-        first, last = (int(value) for value in self.range.value)
-        whole = (first, last) == (int(self.range.min), int(self.range.max))
-        return None if whole else (first, last)
+        chosen = (int(self.first.value), int(self.last.value))
+        return None if chosen == (0, self.last.max) else chosen
 
     def fit_range(self) -> None:
         """Offer the frames of the chosen images."""
@@ -133,9 +134,9 @@ class PropagateForm:
         if layer is None or layer.ndim < 3:
             return
         last = max(1, int((layer.data[0] if layer.multiscale else layer.data).shape[0]) - 1)
-        if last != self.range.max:
-            self.range.max = last
-            self.range.value = (0, last)
+        if last != self.last.max:
+            self.first.max = self.last.max = last
+            self.first.value, self.last.value = 0, last
 
 
 def _choice_of(kind: type, *, label: str, tooltip: str) -> Any:
