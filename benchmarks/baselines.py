@@ -29,16 +29,14 @@ def warp_by_flow(frames: FrameStack, prompt: NDArray[np.uint16], stop: int) -> n
     """Carry the prompt from frame to frame along dense optical flow.
 
     The flow tells for each pixel of the new frame where it was on the frame
-    before; the label is taken from the nearest pixel there.
+    before; the label is taken from the nearest pixel there, at the border from the last one within.
     """
     labels = copy_first_frame(frames, prompt, 1)
     places = np.indices(frames.shape).astype(np.float32)
     for t in range(1, stop):
         new, old = frames.normalized(t)[0], frames.normalized(t - 1)[0]
         flow = optical_flow_ilk(new, old, radius=RADIUS)
-        labels[t] = ndimage.map_coordinates(
-            labels[t - 1], places + flow, order=0, mode="constant", cval=0
-        )
+        labels[t] = ndimage.map_coordinates(labels[t - 1], places + flow, order=0, mode="nearest")
     return labels
 
 
