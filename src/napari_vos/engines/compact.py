@@ -161,10 +161,10 @@ class CompactPropagator:
             yield run.step(t)
 
     @torch.inference_mode()
-    def memorize(self, views: Sequence[View]) -> list[Memory]:
+    def memorize(self, views: Sequence[View], *, batch_size: int) -> list[Memory]:
         """Return what to remember of each view."""
         memories = []
-        for batch in self._batches(views):
+        for batch in _batches(views, batch_size):
             keys, values = self.network.memorize(
                 *(self._stack(part) for part in zip(*batch, strict=True))
             )
@@ -173,11 +173,16 @@ class CompactPropagator:
 
     @torch.inference_mode()
     def find(
-        self, images: Sequence[Tensor], before: Sequence[View], memories: Sequence[Memory]
+        self,
+        images: Sequence[Tensor],
+        before: Sequence[View],
+        memories: Sequence[Memory],
+        *,
+        batch_size: int,
     ) -> list[Found]:
         """Find each object in its window; `memories` all have the same length."""
         found = []
-        for batch in self._batches(list(zip(images, before, memories, strict=True))):
+        for batch in _batches(list(zip(images, before, memories, strict=True)), batch_size):
             views = [view for _, view, _ in batch]
             prediction = self.network(
                 self._stack([image for image, _, _ in batch]),
@@ -196,17 +201,6 @@ class CompactPropagator:
             ]
         return found[: len(images)]
 
-    def _batches(self, items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-        """Yield batches of one and the same size.
-
-        The last one is filled up: arithmetic may differ in the last bit between
-        batch sizes, and a resumed run must agree with an uninterrupted one.
-        """
-        size = self.config.batch_size
-        for start in range(0, len(items), size):
-            batch = list(items[start : start + size])
-            yield batch + [batch[-1]] * (size - len(batch))
-
     def _stack(self, tensors: Sequence[Tensor]) -> Tensor:
         stacked = torch.stack(list(tensors))
         return stacked.to(
@@ -217,9 +211,9 @@ class CompactPropagator:
         plane = torch.zeros(1, WINDOW_SIZE, WINDOW_SIZE)
         view = View(plane.expand(IMAGE_CHANNELS, -1, -1), plane, plane)
         views = [view] * self.config.batch_size
-        memories = self.memorize(views)
+        memories = self.memorize(views, batch_size=len(views))
         started = time.perf_counter()
-        self.find([view.image] * len(views), views, memories)
+        self.find([view.image] * len(views), views, memories, batch_size=len(views))
         return (time.perf_counter() - started) / len(views)
 
 
@@ -235,8 +229,9 @@ class _Run:
         self.last = span.start if span.done_until is None else span.done_until
         kept: list[int] = []
         self.tracks: dict[int, Track] = {}
+        self.batch_size = min(engine.config.batch_size, len(span.object_ids))
         if span.done_until is not None:
-            self.tracks, kept = unpack(evidence.state(span.done_until, span))
+            self.tracks, kept, self.batch_size = unpack(evidence.state(span.done_until, span))
             self.tracks = {i: track for i, track in self.tracks.items() if i in span.object_ids}
         else:
             for object_id, outline in self._outlines(span.start, span.object_ids).items():
@@ -276,7 +271,7 @@ class _Run:
                 self.tracks[object_id].follow(outlines[object_id], now)
         self._keep_if_due(previous.t)
         self.last = t
-        return FrameEvidence(t, objects, tuple(ends), pack(self.tracks, self.kept))
+        return FrameEvidence(t, objects, tuple(ends), pack(self.tracks, self.kept, self.batch_size))
 
     def _expected(self, places: Mapping[int, Place]) -> dict[int, Place]:
         height, width = self.shape
@@ -313,6 +308,7 @@ class _Run:
                 [images[i] for i in object_ids],
                 [before[i] for i in object_ids],
                 [self.bank.read(i) for i in object_ids],
+                batch_size=self.batch_size,
             )
             result |= {
                 i: (places[i], answer) for i, answer in zip(object_ids, answers, strict=True)
@@ -366,7 +362,9 @@ class _Run:
         views = self._views(t, places, self.evidence.read(t))
         add = self.bank.add_certain if certain else self.bank.keep
         for object_id, memory in zip(
-            views, self.engine.memorize(list(views.values())), strict=True
+            views,
+            self.engine.memorize(list(views.values()), batch_size=self.batch_size),
+            strict=True,
         ):
             add(object_id, memory)
         if not certain:
@@ -426,6 +424,17 @@ class _Run:
         return ObjectEvidence(
             object_id, box, inside.astype(np.float16), found.quality, Source.PROPAGATED
         )
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield batches of one and the same size.
+
+    The last one is filled up: arithmetic may differ in the last bit between
+    batch sizes, and a resumed run must agree with an uninterrupted one.
+    """
+    for start in range(0, len(items), size):
+        batch = list(items[start : start + size])
+        yield batch + [batch[-1]] * (size - len(batch))
 
 
 def _centered_on(place: Place, found: Found) -> Place | None:

@@ -82,17 +82,20 @@ class Track:
         self.extent = EXTENT_KEPT * self.extent + (1 - EXTENT_KEPT) * now.extent
 
 
-def pack(tracks: Mapping[int, Track], kept: Sequence[int]) -> dict[str, NDArray[np.generic]]:
-    """Return the state to save with a frame: tracks by object id, and the kept memory frames."""
+def pack(
+    tracks: Mapping[int, Track], kept: Sequence[int], batch_size: int
+) -> dict[str, NDArray[np.generic]]:
+    """Return the state to save with a frame: tracks by object id, kept frames, batch size."""
     return {
         "object_ids": np.array(list(tracks), np.int64),
         "velocity": np.array([track.velocity for track in tracks.values()]).reshape(-1, 2),
         "extent": np.array([track.extent for track in tracks.values()], np.float64),
         "kept": np.array(kept, np.int64),
+        "batch_size": np.array(batch_size, np.int64),
     }
 
 
-def unpack(state: Mapping[str, NDArray[np.generic]]) -> tuple[dict[int, Track], list[int]]:
+def unpack(state: Mapping[str, NDArray[np.generic]]) -> tuple[dict[int, Track], list[int], int]:
     """Return what `pack` was given."""
     tracks = {
         int(object_id): Track(np.array(velocity), float(extent))
@@ -100,4 +103,4 @@ def unpack(state: Mapping[str, NDArray[np.generic]]) -> tuple[dict[int, Track], 
             state["object_ids"], state["velocity"], state["extent"], strict=True
         )
     }
-    return tracks, [int(t) for t in state["kept"]]
+    return tracks, [int(t) for t in state["kept"]], int(state["batch_size"])
