@@ -40,6 +40,7 @@ def main() -> None:
         widget.form.folder.value = Path(folder) / "nuclei"
         widget.form.follow.value = True
         widget.propagate.changed.emit(True)
+        widget.form.folder.value = None
 
         def shoot_midway(progress: object, pace: str) -> None:
             if progress.n_done == 15:
@@ -49,7 +50,6 @@ def main() -> None:
         print(widget.run.wait())
         viewer.layers["nuclei masks"].visible = False
         viewer.dims.set_point(0, 29)
-        widget.form.folder.value = None
         shoot(viewer, "results")
         viewer.close()
 
