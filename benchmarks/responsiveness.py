@@ -23,6 +23,7 @@ LIMIT_MS = 100
 TICK_MS = 10
 SCRUB_MS = 50
 IDLE_SECONDS = 10
+LAST_FRAME = 10
 
 
 class GapMeter:
@@ -77,6 +78,7 @@ def main() -> None:
     still = meter.measure(idle)
     with tempfile.TemporaryDirectory() as folder:
         widget.form.folder.value = Path(folder) / "session"
+        widget.form.last.value = LAST_FRAME
         widget.propagate.changed.emit(True)
         running = meter.measure(widget.run.wait)
         added = float(np.percentile(running, 95) - np.percentile(still, 95))
