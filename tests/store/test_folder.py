@@ -60,6 +60,24 @@ def test_damaged_shown_labels_are_told(tmp_path):
         SessionFolder.open(tmp_path / "a")
 
 
+def test_a_folder_that_was_killed_while_it_was_made_is_made_again(tmp_path):
+    path = tmp_path / "a"
+    path.mkdir()
+    (path / "session.json.tmp").write_text("{")
+    SessionFolder.create(path, ABOUT).close()
+    # As if killed right after session.json, and within the making of the array.
+    for name in ("prompts", "frames", "states"):
+        (path / name).rmdir()
+    (path / "labels.zarr").rename(path / "labels.zarr.partial")
+    (path / "labels.zarr.partial" / "zarr.json").write_text("{")
+    folder = SessionFolder.open(path)
+    assert folder.mirror is not None
+    assert folder.mirror.array.shape == (3, 4, 5)
+    assert not list(path.glob("*.partial"))
+    assert not list(path.glob("*.tmp"))
+    folder.close()
+
+
 def test_a_lock_says_who_holds_it(tmp_path):
     lock = FolderLock(tmp_path / "lock")
     with pytest.raises(StoreError, match=r"is open elsewhere \(process \d+ on .*Close it there"):

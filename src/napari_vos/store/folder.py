@@ -55,6 +55,9 @@ class SessionFolder:
         try:
             self.journal = Journal(path / "journal.jsonl", read_only=read_only)
             if not read_only:
+                with reported(path, "make"):
+                    for name in _SUBFOLDERS:
+                        (path / name).mkdir(exist_ok=True)
                 for leftover in path.rglob("*.tmp"):
                     leftover.unlink(missing_ok=True)
             self.versions = VersionStore(path / "frames")
@@ -85,10 +88,9 @@ class SessionFolder:
                     f"'{path}' holds a session already. Open it with Session.load, or name "
                     "another folder."
                 )
-            if any(path.iterdir()):
+            # A program that was killed while it wrote session.json leaves a .tmp alone.
+            if any(entry.suffix != ".tmp" for entry in path.iterdir()):
                 raise StoreError(f"'{path}' isn't empty. Name a new or an empty folder.")
-            for name in _SUBFOLDERS:
-                (path / name).mkdir()
         _write_about(path, {**about, "format": FORMAT})
         folder = cls(path, temporary=temporary, read_only=False)
         if temporary:

@@ -45,17 +45,9 @@ class LabelMirror:
         self.is_new = not path.exists()
         """Whether it was made just now, and holds nothing yet."""
         with reported(path, "open"):
-            if not self.is_new:
-                self.array: zarr.Array[Any] = _open(path)
-            else:
-                self.array = zarr.create_array(
-                    path,
-                    shape=shape,
-                    chunks=(1, *shape[1:]),
-                    dtype=np.uint16,
-                    fill_value=0,
-                    dimension_names=("t", "y", "x"),
-                )
+            if self.is_new:
+                _create(path, shape)
+            self.array: zarr.Array[Any] = _open(path)
         if self.array.shape != shape:
             raise StoreError(
                 f"'{path}' has shape {self.array.shape}; the session has {shape}. {_ADVICE}"
@@ -84,6 +76,21 @@ class LabelMirror:
         if not right:
             self.write(t, expected)
         return not right
+
+
+def _create(path: Path, shape: tuple[int, int, int]) -> None:
+    # Beside, then renamed: whoever is killed here leaves no half array.
+    partial = path.with_name(f"{path.name}.partial")
+    zarr.create_array(
+        partial,
+        shape=shape,
+        chunks=(1, *shape[1:]),
+        dtype=np.uint16,
+        fill_value=0,
+        dimension_names=("t", "y", "x"),
+        overwrite=True,
+    )
+    partial.rename(path)
 
 
 def _open(path: Path) -> zarr.Array[Any]:
