@@ -28,13 +28,14 @@ class Span:
     end
         The last frame to predict, inclusive; on either side of `start`.
     object_ids
-        The objects that move, ascending. All others are frozen evidence.
+        The objects that move, ascending. All others are frozen evidence. In a
+        resumed run those that have ended are missing: look state up by id.
     references
         The user frames of these objects in the order of interaction. Always
         contains `start`.
     fuse_with
         The user frame just beyond `end` with which the new evidence is fused
-        by temporal distance; None if the stack ends there.
+        by temporal distance; None if there is nothing to fuse with.
     done_until
         The last frame this span has finished already (a resumed run), or None.
     """
@@ -83,17 +84,20 @@ class EvidenceReader(Protocol):
     def read(self, t: int) -> FrameEvidence:
         """Return the current evidence of frame `t`; without objects if there is none.
 
+        It can lack an object of the span (the user painted over it), and on an
+        accepted frame it is the accepted one.
+
         Probabilities are those of the store: float16 whether or not they ever
         left memory, so that resumed and uninterrupted runs agree.
         """
         ...
 
     def before(self, t: int) -> FrameEvidence:
-        """Return the evidence of frame `t` as it stood before this round."""
+        """Return the evidence of frame `t` as it stood before this pass of the round."""
         ...
 
     def state(self, t: int, span: Span) -> Mapping[str, NDArray[np.generic]]:
-        """Return the state the engine yielded with frame `t` of `span` in this round."""
+        """Return the state yielded with frame `t` of `span` in this pass; empty if none was."""
         ...
 
 
@@ -118,6 +122,7 @@ class Propagator(Protocol):
 
         What is yielded holds the objects of the span alone, aggregated with the
         frozen ones. The session writes it before the next frame is asked for;
-        the engine reads it back through `evidence`.
+        the engine reads it back through `evidence`. An object that ends at a
+        frame has no evidence there. Stop early only once all objects have ended.
         """
         ...
