@@ -214,6 +214,7 @@ def write_weights(
     }
     path = recipe.out / "compact.safetensors"
     save_file(tensors, path, metadata={"network": "compact"})
+    path.chmod(0o644)
     card = {
         "name": "compact",
         "network": "compact",
