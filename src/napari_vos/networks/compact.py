@@ -174,8 +174,15 @@ class CompactNetwork(nn.Module):
             (B, 1, H, W) in [0, 1] on the previous frame.
         memory_key, memory_value
             (B, D, N) and (B, V, N), see `memorize`.
+
+        Raises
+        ------
+        ValueError
+            If H or W is no multiple of `STRIDE`.
         """
         size = image.shape[-2:]
+        if any(side % STRIDE for side in size):
+            raise ValueError(f"Window sides must be multiples of {STRIDE}, got {tuple(size)}.")
         query_key, image_eighth, image_quarter = self.memory_key(image)
         guided = torch.cat([image, previous_image, previous_mask, previous_others], dim=1)
         half, quarter, eighth = self.guide_encoder(guided)
@@ -200,8 +207,6 @@ class CompactNetwork(nn.Module):
                 dim=1,
             )
         )
-        if mask_logits.shape[-2:] != size:
-            raise ValueError(f"Window sides must be multiples of {STRIDE}, got {tuple(size)}.")
         return Prediction(mask_logits, judged[:, 0], judged[:, 1])
 
 
