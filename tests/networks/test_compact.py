@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from napari_vos.networks.compact import CompactNetwork
+
+
+@pytest.fixture(scope="module")
+def network() -> CompactNetwork:
+    torch.manual_seed(0)
+    return CompactNetwork((8, 12, 16), key_depth=6, value_depth=10, top_k=4).eval()
+
+
+def inputs(batch: int, size: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(batch, c, size, size, generator=generator) for c in (3, 3, 1, 1)]
+
+
+@torch.no_grad()
+def predict(network: CompactNetwork, batch: list[torch.Tensor]) -> list[torch.Tensor]:
+    _, previous, mask, others = batch
+    return list(network(*batch, *network.memorize(previous, mask, others)))
+
+
+@torch.no_grad()
+def test_what_is_remembered_has_one_column_per_position_at_stride_8(
+    network: CompactNetwork,
+) -> None:
+    _, image, mask, others = inputs(2, 32)
+    key, value = network.memorize(image, mask, others)
+    assert key.shape == (2, 6, 16)
+    assert value.shape == (2, 10, 16)
+
+
+def test_a_prediction_has_the_size_of_the_window(network: CompactNetwork) -> None:
+    mask, presence, quality = predict(network, inputs(3, 40))
+    assert mask.shape == (3, 1, 40, 40)
+    assert presence.shape == quality.shape == (3,)
+
+
+def test_windows_do_not_see_each_other(network: CompactNetwork) -> None:
+    batch = inputs(3, 32)
+    together = predict(network, batch)
+    for i in range(3):
+        alone = predict(network, [part[i : i + 1] for part in batch])
+        for one, all_of_them in zip(alone, together, strict=True):
+            torch.testing.assert_close(one[0], all_of_them[i], atol=1e-4, rtol=1e-4)
+
+
+def test_the_neighbours_mask_changes_the_prediction(network: CompactNetwork) -> None:
+    batch = inputs(1, 32)
+    without = predict(network, [*batch[:3], torch.zeros(1, 1, 32, 32)])
+    assert not torch.allclose(predict(network, batch)[0], without[0])
+
+
+@pytest.mark.parametrize("size", [20, 30, 33])
+def test_a_side_that_is_no_multiple_of_8_is_refused(network: CompactNetwork, size: int) -> None:
+    image, previous, mask, others = inputs(1, size)
+    memory = torch.zeros(1, 6, 4), torch.zeros(1, 10, 4)
+    with pytest.raises(ValueError, match="multiples of 8"):
+        network(image, previous, mask, others, *memory)

@@ -1,0 +1,44 @@
+import math
+
+import pytest
+import torch
+
+from napari_vos.networks.memory import read_memory
+
+
+def random_memory(positions: int, queries: int = 7) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return (
+        torch.randn(2, 5, positions, generator=generator),
+        torch.randn(2, 4, positions, generator=generator),
+        torch.randn(2, 5, queries, generator=generator),
+    )
+
+
+def dense_reading(
+    key: torch.Tensor, value: torch.Tensor, query: torch.Tensor, top_k: int
+) -> torch.Tensor:
+    affinity = torch.einsum("bdn,bdq->bnq", key, query) / math.sqrt(key.shape[1])
+    ranks = affinity.argsort(dim=1, descending=True).argsort(dim=1)
+    weight = torch.softmax(affinity.masked_fill(ranks >= top_k, -math.inf), dim=1)
+    return torch.einsum("bvn,bnq->bvq", value, weight)
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 11])
+def test_reading_is_a_softmax_over_the_best_positions(top_k: int) -> None:
+    key, value, query = random_memory(11)
+    torch.testing.assert_close(
+        read_memory(key, value, query, top_k=top_k), dense_reading(key, value, query, top_k)
+    )
+
+
+def test_top_k_is_clamped_to_the_memory() -> None:
+    key, value, query = random_memory(6)
+    torch.testing.assert_close(
+        read_memory(key, value, query, top_k=50), dense_reading(key, value, query, 6)
+    )
+
+
+def test_a_memory_of_one_position_is_read_everywhere() -> None:
+    key, value, query = random_memory(1)
+    torch.testing.assert_close(read_memory(key, value, query, top_k=16), value.expand(-1, -1, 7))
