@@ -145,7 +145,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if inner is None:
             break
         content = content[inner]
-    if not isinstance(content, Mapping) or not all(torch.is_tensor(v) for v in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(key, str) and torch.is_tensor(value) for key, value in content.items()
+    ):
         raise WeightsError(f"{path} holds no state dict of tensors.")
     return {key.removeprefix("module."): value for key, value in content.items()}
 
