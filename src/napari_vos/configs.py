@@ -37,6 +37,14 @@ class CompactConfig:
             "maximum": 1.0,
         },
     )
+    quality: float = field(
+        default=0.3,
+        metadata={
+            "help": "An object whose mask is expected to be worse than this (J) ends.",
+            "minimum": 0.0,
+            "maximum": 1.0,
+        },
+    )
 
     def __post_init__(self) -> None:
         """Check the limits."""

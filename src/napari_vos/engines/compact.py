@@ -327,6 +327,7 @@ class _Run:
             if (
                 evidence is None
                 or item.presence < self.engine.config.presence
+                or item.quality < self.engine.config.quality
                 or area < min(FEWEST_PIXELS, before.area)
             ):
                 reason = EndReason.LEFT if before.touches_border else EndReason.VANISHED
