@@ -146,7 +146,8 @@ def train(recipe: CompactTraining, *, report: Callable[[str], None] | None = Non
         rate = recipe.learning_rate * _schedule(elapsed / seconds, step)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        losses = roll_out(network, clips, generator=generator)
+        on_device = Clips(*(part.to(device) for part in clips))
+        losses = roll_out(network, on_device, generator=generator)
         optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

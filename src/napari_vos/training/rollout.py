@@ -44,7 +44,7 @@ def roll_out(network: CompactNetwork, clips: Clips, *, generator: torch.Generato
     batch, length = clips.masks.shape[:2]
 
     def jitter(scale: float, *shape: int) -> Tensor:
-        return scale * torch.randn(batch, *shape, generator=generator)
+        return scale * torch.randn(batch, *shape, generator=generator).to(clips.masks.device)
 
     sides = WINDOW_SIZE * torch.exp(jitter(0.1))
     reference_center = _centroid(clips.masks[:, 0]) + jitter(3.0, 2)
@@ -89,17 +89,17 @@ def _view(
 def _centroid(mask: Tensor) -> Tensor:
     """Return the (B, 2) centroid (y, x) of (B, 1, H, W) masks; the middle if there is nothing."""
     total = mask.sum(dim=(1, 2, 3)) + 1e-6
-    rows = torch.arange(mask.shape[2], dtype=mask.dtype)
-    columns = torch.arange(mask.shape[3], dtype=mask.dtype)
+    rows = torch.arange(mask.shape[2], dtype=mask.dtype, device=mask.device)
+    columns = torch.arange(mask.shape[3], dtype=mask.dtype, device=mask.device)
     y = (mask.sum(dim=(1, 3)) * rows).sum(1) / total
     x = (mask.sum(dim=(1, 2)) * columns).sum(1) / total
-    middle = torch.tensor([(mask.shape[2] - 1) / 2, (mask.shape[3] - 1) / 2])
+    middle = rows.new_tensor([(mask.shape[2] - 1) / 2, (mask.shape[3] - 1) / 2])
     return torch.where((total > 1)[:, None], torch.stack([y, x], dim=1), middle)
 
 
 def _damage(mask: Tensor, stretch: Tensor, shift: Tensor, generator: torch.Generator) -> Tensor:
     """Shift, scale and blur four of ten masks a little, as propagation would have."""
-    damaged = torch.rand(len(mask), generator=generator) < 0.4
+    damaged = (torch.rand(len(mask), generator=generator) < 0.4).to(mask.device)
     center = _centroid(mask) + torch.where(damaged[:, None], shift, 0.0)
     sides = CANVAS_SIZE * torch.exp(torch.where(damaged, stretch, 0.0))
     middle = torch.full_like(center, (CANVAS_SIZE - 1) / 2)
