@@ -155,7 +155,8 @@ def train(recipe: CompactTraining, *, report: Callable[[str], None] | None = Non
         step += 1
         _follow(average, network, min(0.995, step / (step + 20)))
         for name, value in losses._asdict().items():
-            smooth[name] = 0.95 * smooth.get(name, float(value)) + 0.05 * float(value)
+            now = value.item()
+            smooth[name] = 0.95 * smooth.get(name, now) + 0.05 * now
         if step % 20 == 0:
             say(
                 f"{elapsed / 60:5.1f} min  step {step}  "
