@@ -22,7 +22,7 @@ def scene() -> Scene:
 
 def batch(scene: Scene) -> Clips:
     rng = np.random.default_rng(0)
-    tracks = find_tracks([scene])
+    tracks = find_tracks(scene, 0)
     return collate([sample_clip(rng, scene, track, length=3) for track in tracks[:2]])
 
 

@@ -61,21 +61,19 @@ class Track:
     ends: bool
 
 
-def find_tracks(scenes: Sequence[Scene], *, smallest_area: int = 25) -> list[Track]:
-    """List the objects that are on at least three frames."""
-    tracks = []
-    for index, scene in enumerate(scenes):
-        seen: dict[int, list[int]] = {}
-        for t, frame in enumerate(scene.labels):
-            areas = np.bincount(frame.ravel())
-            for object_id in np.flatnonzero(areas >= smallest_area).tolist():
-                if object_id:
-                    seen.setdefault(object_id, []).append(t)
-        for object_id, frames in seen.items():
-            if len(frames) >= 3:
-                ends = scene.exact and frames[-1] + 1 < len(scene.labels)
-                tracks.append(Track(index, object_id, tuple(frames), ends))
-    return tracks
+def find_tracks(scene: Scene, index: int, *, smallest_area: int = 25) -> list[Track]:
+    """List the objects of scene number `index` that are on at least three frames."""
+    seen: dict[int, list[int]] = {}
+    for t, frame in enumerate(scene.labels):
+        areas = np.bincount(frame.ravel())
+        for object_id in np.flatnonzero(areas >= smallest_area).tolist():
+            if object_id:
+                seen.setdefault(object_id, []).append(t)
+    return [
+        Track(index, object_id, tuple(frames), scene.exact and frames[-1] + 1 < len(scene.labels))
+        for object_id, frames in seen.items()
+        if len(frames) >= 3
+    ]
 
 
 def sample_clip(rng: np.random.Generator, scene: Scene, track: Track, *, length: int) -> Clips:
@@ -122,7 +120,7 @@ def _choose_frames(rng: np.random.Generator, scene: Scene, track: Track, length:
     present = track.frames
     stride = int(rng.choice([1, 1, 1, 2, 3]))
     last = present[-1]
-    if track.ends and rng.random() < 0.35:
+    if track.ends and rng.random() < 0.5:
         # A clip across the end teaches when to stop.
         start = max(present[0], last - int(rng.integers(0, length - 1)))
         start = max(t for t in present if t <= start)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ENDING_SHARE = 0.3
+"""Share of the clips cut from objects that divide, vanish or leave, where a movie has such."""
+
 
 @dataclass(frozen=True)
 class CompactTraining:
@@ -76,9 +79,11 @@ class ClipStream(IterableDataset[Clips]):
         self.scenes = scenes
         self.recipe = recipe
         self.start = start
-        tracks = find_tracks(scenes)
-        self.simulated = [track for track in tracks if scenes[track.scene].exact]
-        self.real = [track for track in tracks if not scenes[track.scene].exact]
+        self.simulated, self.real = [], []
+        for index, scene in enumerate(scenes):
+            tracks = find_tracks(scene, index)
+            if tracks:
+                (self.simulated if scene.exact else self.real).append(tracks)
 
     def __iter__(self) -> Iterator[Clips]:
         """Yield batches; each one depends on the seed and its number alone."""
@@ -90,8 +95,12 @@ class ClipStream(IterableDataset[Clips]):
 
     def _sample(self, rng: np.random.Generator) -> Clips:
         real = bool(self.real) and rng.random() < self.recipe.movie_share
-        tracks: list[Track] = self.real if real else self.simulated
-        # First a scene, then an object: crowded movies would dominate otherwise.
+        movies: list[list[Track]] = self.real if real else self.simulated
+        # First a movie, then an object: crowded movies would dominate otherwise.
+        tracks = movies[int(rng.integers(len(movies)))]
+        ending = [track for track in tracks if track.ends]
+        if ending and rng.random() < ENDING_SHARE:
+            tracks = ending
         track = tracks[int(rng.integers(len(tracks)))]
         return sample_clip(rng, self.scenes[track.scene], track, length=self.recipe.clip_length)
 

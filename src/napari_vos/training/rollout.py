@@ -49,7 +49,7 @@ def roll_out(network: CompactNetwork, clips: Clips, *, generator: torch.Generato
     sides = WINDOW_SIZE * torch.exp(jitter(0.1))
     reference_center = _centroid(clips.masks[:, 0]) + jitter(3.0, 2)
     keys, values = network.memorize(*_view(clips, 0, clips.masks[:, 0], reference_center, sides))
-    previous_mask = _damage(clips.masks[:, 1], jitter(0.06), jitter(2.5, 2), generator)
+    previous_mask = _damage(clips.masks[:, 1], jitter(0.08), jitter(2.5, 2), generator)
     previous_center = _centroid(previous_mask)
     collected = []
     for t in range(2, length):
@@ -98,8 +98,8 @@ def _centroid(mask: Tensor) -> Tensor:
 
 
 def _damage(mask: Tensor, stretch: Tensor, shift: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, scale and blur four of ten masks a little, as propagation would have."""
-    damaged = (torch.rand(len(mask), generator=generator) < 0.4).to(mask.device)
+    """Shift, scale, dent and blur half of the masks a little, as propagation would have."""
+    damaged = (torch.rand(len(mask), generator=generator) < 0.5).to(mask.device)
     center = _centroid(mask) + torch.where(damaged[:, None], shift, 0.0)
     sides = CANVAS_SIZE * torch.exp(torch.where(damaged, stretch, 0.0))
     middle = torch.full_like(center, (CANVAS_SIZE - 1) / 2)
@@ -108,9 +108,11 @@ def _damage(mask: Tensor, stretch: Tensor, shift: Tensor, generator: torch.Gener
     moved = crop_windows(
         cut, 2 * middle - _centroid(mask), torch.full_like(sides, CANVAS_SIZE), size=CANVAS_SIZE
     )
-    blurred = functional.avg_pool2d(moved, 5, stride=1, padding=2)
-    choice = damaged[:, None, None, None]
-    return torch.where(choice, blurred, mask)
+    blurred = functional.avg_pool2d(moved, 7, stride=1, padding=3)
+    coarse = torch.randn(len(mask), 1, CANVAS_SIZE // 12, CANVAS_SIZE // 12, generator=generator)
+    dents = functional.interpolate(coarse.to(mask.device), size=mask.shape[-2:], mode="bilinear")
+    dented = torch.sigmoid(8 * (blurred - 0.5 + 0.25 * dents)) * (blurred > 0.02)
+    return torch.where(damaged[:, None, None, None], dented, mask)
 
 
 def _losses(
