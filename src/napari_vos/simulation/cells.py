@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from napari_vos.simulation.scenario import Scenario
 
 LOBES = 5
-TEXTURE_SIDE = 72
-DIVISION_FRAMES = 3
 
 
 class Arm(NamedTuple):
@@ -25,6 +23,7 @@ class Arm(NamedTuple):
     length: float
     width: float
     bend: float
+    taper: float
 
 
 @dataclass
@@ -45,16 +44,14 @@ class Cell:
     brightness: float
     texture: NDArray[np.float32]
     next_texture: NDArray[np.float32]
+    curve: float = 0.0
+    """How much the body is bent, relative to its length."""
     parent: int = 0
     phase: float = 0.0
     dividing: int = 0
     dying: int = 0
-    axes: tuple[float, float] = field(default=(1.0, 1.0))
-
-    @property
-    def rounding(self) -> float:
-        """How far the cell has rounded up to divide, in [0, 1]."""
-        return min(self.dividing / DIVISION_FRAMES, 1.0)
+    rounding: float = 0.0
+    """How far the cell has rounded up to divide, or not yet spread since, in [0, 1]."""
 
     @property
     def vigour(self) -> float:
@@ -64,21 +61,18 @@ class Cell:
 
 def make_texture(rng: np.random.Generator, scenario: Scenario) -> NDArray[np.float32]:
     """Return (S, S) relative brightness of a cell's inside: mean 0, about 1 at most."""
-    sigma = max(0.8, scenario.texture_size * TEXTURE_SIDE / 2)
-    coarse = ndimage.gaussian_filter(
-        rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE)), sigma, mode="wrap"
-    )
-    fine = ndimage.gaussian_filter(
-        rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE)), 1.0, mode="wrap"
-    )
+    side = int(np.clip(1.6 * scenario.diameter, 48, 144))
+    sigma = max(0.8, scenario.texture_size * side / 2)
+    coarse = ndimage.gaussian_filter(rng.standard_normal((side, side)), sigma, mode="wrap")
+    fine = ndimage.gaussian_filter(rng.standard_normal((side, side)), 1.0, mode="wrap")
     texture = coarse / coarse.std() + 0.5 * fine / fine.std()
     if scenario.granules:
-        rows, columns = rng.integers(0, TEXTURE_SIDE, (2, scenario.granules))
-        grains = np.zeros((TEXTURE_SIDE, TEXTURE_SIDE))
+        rows, columns = rng.integers(0, side, (2, scenario.granules))
+        grains = np.zeros((side, side))
         grains[rows, columns] = rng.choice([-1.0, 1.0], p=[0.4, 0.6]) * rng.uniform(
             0.5, 1.5, scenario.granules
         )
-        grains = ndimage.gaussian_filter(grains, 1.4, mode="wrap")
+        grains = ndimage.gaussian_filter(grains, rng.uniform(0.8, 1.8), mode="wrap")
         texture = texture + 3 * grains / max(np.abs(grains).max(), 1e-6)
     relative: NDArray[np.float32] = np.clip(texture / 2, -1.5, 1.5).astype(np.float32)
     return relative
@@ -99,6 +93,7 @@ def make_cell(
             rng.uniform(1.2, 3.2, n_arms),
             rng.uniform(0.12, 0.45, n_arms),
             rng.normal(0, 0.35, n_arms),
+            rng.uniform(0.2, 0.9, n_arms),
         ],
         axis=1,
     )
@@ -114,6 +109,7 @@ def make_cell(
         brightness=float(np.exp(rng.uniform(np.log(scenario.brightness_spread), 0))),
         texture=make_texture(rng, scenario),
         next_texture=make_texture(rng, scenario),
+        curve=rng.normal(0, 0.3),
     )
 
 
@@ -129,7 +125,8 @@ def advance(rng: np.random.Generator, scenario: Scenario, cell: Cell) -> None:
     cell.angle += rng.normal(0, scenario.turning)
     cell.lobes = np.sqrt(1 - change**2) * cell.lobes + change * rng.standard_normal((LOBES, 2))
     cell.elongation = max(1.0, cell.elongation * np.exp(rng.normal(0, 0.25 * change)))
-    cell.elongation = min(cell.elongation, 5.0)
+    cell.elongation = min(cell.elongation, 9.0)
+    cell.curve = np.sqrt(1 - change**2) * cell.curve + change * rng.normal(0, 0.3)
     cell.radius *= np.exp(rng.normal(0, 0.08 * change))
     if len(cell.arms):
         cell.arms[:, 0] += rng.normal(0, 0.35 * change, len(cell.arms))
@@ -144,19 +141,28 @@ def advance(rng: np.random.Generator, scenario: Scenario, cell: Cell) -> None:
         cell.texture, cell.next_texture = cell.next_texture, make_texture(rng, scenario)
     if cell.dividing:
         cell.dividing += 1
+        cell.rounding = min(cell.dividing / scenario.division_frames, 1.0)
         cell.elongation = 1 + (cell.elongation - 1) * 0.4
-        if cell.dividing == DIVISION_FRAMES:
+        if cell.rounding == 1 and not scenario.condensation:
             cell.elongation = 1.6
+    else:
+        cell.rounding = max(0.0, cell.rounding - 0.4)
     if cell.dying:
         cell.dying += 1
         cell.radius *= 0.88
 
 
-def divide(rng: np.random.Generator, cell: Cell, first_id: int) -> tuple[Cell, Cell]:
-    """Return two daughters with new ids, side by side along the long axis."""
-    along = (
-        np.array([np.sin(cell.angle), np.cos(cell.angle)]) * cell.radius * rng.uniform(0.6, 0.95)
-    )
+def divide(
+    rng: np.random.Generator, scenario: Scenario, cell: Cell, first_id: int
+) -> tuple[Cell, Cell]:
+    """Return two daughters with new ids, side by side.
+
+    A round cell divides along its long axis; the bar of condensed chromatin
+    splits into two parallel ones.
+    """
+    axis = cell.angle + (np.pi / 2 if scenario.condensation else 0.0)
+    apart = cell.radius * rng.uniform(0.6, 0.95) * (1 - 0.35 * scenario.condensation)
+    along = np.array([np.sin(axis), np.cos(axis)]) * apart
     daughters = []
     for index, side in enumerate((-1.0, 1.0)):
         daughters.append(
@@ -166,13 +172,14 @@ def divide(rng: np.random.Generator, cell: Cell, first_id: int) -> tuple[Cell, C
                 velocity=cell.velocity * 0.3 + side * along * 0.15,
                 radius=cell.radius * rng.uniform(0.68, 0.8),
                 elongation=rng.uniform(1.1, 1.7),
-                angle=cell.angle + np.pi / 2 + rng.normal(0, 0.3),
+                angle=axis + np.pi / 2 + rng.normal(0, 0.3),
                 lobes=rng.standard_normal((LOBES, 2)),
-                arms=cell.arms * np.array([1, 0.6, 1, 1]),
+                arms=cell.arms * np.array([1, 0.6, 1, 1, 1]),
                 brightness=cell.brightness,
                 texture=np.roll(cell.texture, index * 20, axis=0),
                 next_texture=cell.next_texture,
                 parent=cell.object_id,
+                rounding=1.0,
             )
         )
     return daughters[0], daughters[1]
@@ -201,23 +208,22 @@ def depth(
     calm = 1 - cell.rounding
     cosine, sine = np.cos(cell.angle), np.sin(cell.angle)
     along, across = x * cosine + y * sine, y * cosine - x * sine
-    stretch = np.sqrt(cell.elongation)
+    condensed = scenario.condensation * cell.rounding
+    stretch = np.sqrt(cell.elongation * (1 + condensed))
+    if cell.elongation > 2:
+        across = across - cell.curve * along**2 / (cell.radius * stretch)
     distance = np.hypot(along / stretch, across * stretch)
     theta = np.arctan2(across * stretch, along / stretch)
-    outline = np.full_like(x, cell.radius * (1 - 0.12 * cell.rounding))
+    outline = np.full_like(x, cell.radius * (1 - 0.12 * cell.rounding - 0.2 * condensed))
     for k in range(LOBES):
         amplitude = calm * scenario.irregularity * cell.radius / (1 + 0.5 * k)
         a, b = cell.lobes[k]
         outline = outline + amplitude * (a * np.cos((k + 2) * theta) + b * np.sin((k + 2) * theta))
     inside = (outline - distance) / (0.5 * (stretch + 1))
     if cell.rounding < 0.6:
-        for angle, length, width, bend in cell.arms:
-            inside = np.maximum(
-                inside,
-                _arm_depth(
-                    cell, along, across, Arm(angle, length * (1 - cell.rounding), width, bend)
-                ),
-            )
+        for angle, length, width, bend, taper in cell.arms:
+            arm = Arm(angle, length * (1 - cell.rounding), width, bend, taper)
+            inside = np.maximum(inside, _arm_depth(cell, along, across, arm))
     result: NDArray[np.float32] = inside.astype(np.float32)
     return result
 
@@ -230,7 +236,7 @@ def _arm_depth(
     aside = (across * cosine - along * sine) / cell.radius
     position = np.clip(forward / arm.length, 0, 1)
     aside = aside - arm.bend * position**2
-    half_width = np.maximum(0.6 * (1 - position) ** 2, arm.width * (1 - 0.75 * position))
+    half_width = np.maximum(0.6 * (1 - position) ** 2, arm.width * (1 - arm.taper * position))
     beyond = np.maximum(forward - arm.length, 0) + np.maximum(-forward, 0)
     result: NDArray[np.float32] = (half_width - np.hypot(aside, beyond)) * cell.radius
     return result
@@ -239,10 +245,11 @@ def _arm_depth(
 def texture_at(cell: Cell, y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Sample the texture, which moves and turns with the cell, at points relative to its centre."""
     cosine, sine = np.cos(cell.angle), np.sin(cell.angle)
-    scale = TEXTURE_SIDE / (3.2 * cell.radius)
+    side = len(cell.texture)
+    scale = side / (3.2 * cell.radius)
     along, across = (x * cosine + y * sine) * scale, (y * cosine - x * sine) * scale
     mixed = (1 - cell.phase) * cell.texture + cell.phase * cell.next_texture
     sampled: NDArray[np.float32] = ndimage.map_coordinates(
-        mixed, [across + TEXTURE_SIDE / 2, along + TEXTURE_SIDE / 2], order=1, mode="grid-wrap"
+        mixed, [across + side / 2, along + side / 2], order=1, mode="grid-wrap"
     )
     return sampled

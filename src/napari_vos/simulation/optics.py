@@ -96,12 +96,35 @@ class Scenery:
             debris[y, x] = rng.choice([-1, 1]) * rng.uniform(0.3, 1)
         size = max(0.8, 0.04 * scenario.diameter)
         debris = ndimage.gaussian_filter(debris, size) * 2 * np.pi * size**2
+        debris += _draw_fibres(scenario, rng)
         return cls(
             uneven.astype(np.float32),
             debris.astype(np.float32),
             light_angle=rng.uniform(0, 2 * np.pi),
             polarity=float(rng.choice([-1.0, 1.0])),
         )
+
+
+def _draw_fibres(scenario: Scenario, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw thin curved threads about as long as a cell, bright or dark."""
+    field = np.zeros(scenario.shape)
+    along = np.linspace(0, 1, 3 * round(scenario.diameter))
+    for _ in range(scenario.fibres):
+        angle, bend = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.3)
+        forward = np.array([np.sin(angle), np.cos(angle)])
+        aside = forward[::-1] * (1, -1)
+        reach = scenario.diameter * rng.uniform(0.3, 1.2)
+        start = rng.uniform(0, 1, 2) * scenario.shape
+        points = start + reach * (along[:, None] * forward + bend * along[:, None] ** 2 * aside)
+        rows, columns = np.round(points).astype(int).T
+        inside = (
+            (rows >= 0)
+            & (rows < scenario.shape[0])
+            & (columns >= 0)
+            & (columns < scenario.shape[1])
+        )
+        field[rows[inside], columns[inside]] = rng.choice([-1, 1]) * rng.uniform(0.5, 2)
+    return ndimage.gaussian_filter(field, 0.8)
 
 
 def form_image(
@@ -122,12 +145,11 @@ def form_image(
     unit = max(scenario.diameter / 32, 0.5)
     picture: NDArray[np.floating]
     if scenario.modality is Modality.FLUORESCENCE:
-        condensed = canvas.brightness * (1 + 0.8 * canvas.rounding)
-        cells = (
-            condensed
-            * np.clip(0.75 + texture, 0.05, None)
-            * np.clip(canvas.depth / (2 * unit), 0.4, 1)
-        )
+        condensed = canvas.brightness * (1 + (0.8 + scenario.condensation) * canvas.rounding)
+        filling = np.clip(0.75 + texture, 0.05, None)
+        if scenario.patchiness:
+            filling = filling * np.exp(2 * scenario.patchiness * (canvas.texture - 0.4))
+        cells = condensed * filling * np.clip(canvas.depth / (2 * unit), 0.4, 1)
         picture = ground * 0.5 + signal * cells + 0.3 * np.clip(scenery.debris, 0, None)
         return picture
     if scenario.modality is Modality.MEMBRANE:
@@ -138,7 +160,8 @@ def form_image(
     thickness = np.sqrt(np.clip(canvas.depth, 0, None) / (0.5 * scenario.diameter)) * inside
     thickness = thickness * (1 + canvas.rounding)
     if scenario.modality is Modality.DIC:
-        relief = unit * (2.5 * thickness + 1.2 * texture * inside) + scenery.debris
+        shape = (0.4 + 4.2 * scenario.halo) * thickness
+        relief = unit * (shape + 1.2 * texture * inside) + scenery.debris
         slope = np.cos(scenery.light_angle) * ndimage.sobel(relief, 0) + np.sin(
             scenery.light_angle
         ) * ndimage.sobel(relief, 1)

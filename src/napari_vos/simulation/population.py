@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_vos.simulation.cells import DIVISION_FRAMES, Cell, advance, divide, make_cell
+from napari_vos.simulation.cells import Cell, advance, divide, make_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,9 +74,9 @@ class Population:
         for cell in list(self.cells):
             advance(rng, scenario, cell)
             cell.center = cell.center + shift
-            if cell.dividing > DIVISION_FRAMES:
+            if cell.dividing > scenario.division_frames:
                 self.cells.remove(cell)
-                for daughter in divide(rng, cell, self.next_id):
+                for daughter in divide(rng, scenario, cell, self.next_id):
                     self.cells.append(daughter)
                     self.parents[daughter.object_id] = cell.object_id
                     self.next_id += 1

@@ -56,11 +56,16 @@ class Scenario:
         Steady movement of the whole field, and size of its rare leaps.
     division_rate, death_rate, entry_rate
         Probability that a cell divides or vanishes, and that one enters.
+    division_frames, condensation
+        Frames a cell takes to divide, and how far it shrinks to a bright bar
+        meanwhile, as chromatin does (1), or stays a round body (0).
     brightness_spread
         Ratio of the dimmest to the brightest cell, in (0, 1].
     texture, texture_size, granules
         Contrast inside a cell, its size relative to the diameter, and the
         number of bright or dark grains.
+    patchiness
+        How much the texture turns into few bright patches on a dim ground; 0 for an even one.
     texture_change
         How fast the texture changes, in [0, 1].
     gradient
@@ -77,8 +82,8 @@ class Scenario:
         Standard deviation of the optical blur, and how much it varies.
     noise
         Standard deviation of the noise relative to the signal.
-    debris
-        Number of specks that are no cells.
+    debris, fibres
+        Number of specks and of thin threads that are no cells.
     """
 
     modality: Modality
@@ -101,10 +106,13 @@ class Scenario:
     division_rate: float = 0.01
     death_rate: float = 0.003
     entry_rate: float = 0.05
+    division_frames: int = 3
+    condensation: float = 0.0
     brightness_spread: float = 0.5
     texture: float = 0.2
     texture_size: float = 0.15
     granules: int = 0
+    patchiness: float = 0.0
     texture_change: float = 0.1
     gradient: float = 0.0
     halo: float = 0.5
@@ -116,6 +124,7 @@ class Scenario:
     focus_change: float = 0.2
     noise: float = 0.05
     debris: int = 3
+    fibres: int = 0
 
 
 def random_scenario(
@@ -138,9 +147,10 @@ def random_scenario(
     """
     if modality is None:
         modality = Modality(rng.choice(list(Modality), p=[0.36, 0.22, 0.2, 0.1, 0.12]))
-    diameter = float(np.exp(rng.uniform(np.log(13), np.log(92))))
+    smallest, largest = (24, 120) if modality is Modality.DIC else (13, 92)
+    diameter = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
     room = shape[0] * shape[1] / diameter**2
-    fill = rng.uniform(0.12, 0.7)
+    fill = rng.uniform(0.12, 0.9)
     # A tenth of all movies is extreme in motion, so that jumps are seen at all.
     lively = rng.random() < 0.3
     scenario = Scenario(
@@ -161,9 +171,10 @@ def random_scenario(
         jump_rate=rng.choice([0.0, 0.02, 0.05]),
         drift=tuple(rng.normal(0, 0.04 * diameter, 2)),
         stage_jump=rng.choice([0.0, 0.0, 0.3, 0.6]) * diameter,
-        division_rate=rng.choice([0.0, 0.01, 0.03]),
+        division_rate=rng.choice([0.0, 0.02, 0.05]),
         death_rate=rng.choice([0.0, 0.005, 0.015]),
         entry_rate=rng.uniform(0, 0.3),
+        division_frames=int(rng.integers(1, 5)),
         brightness_spread=rng.uniform(0.08, 1.0),
         texture=rng.uniform(0.05, 0.6),
         texture_size=float(np.exp(rng.uniform(np.log(0.05), np.log(0.3)))),
@@ -173,24 +184,44 @@ def random_scenario(
         halo=rng.uniform(0.0, 1.0),
         background=rng.uniform(0.05, 0.5),
         background_texture=rng.uniform(0.0, 0.15),
-        contrast_change=rng.choice([0.0, 1.0]) * rng.normal(0, 0.8),
+        contrast_change=float(np.clip(rng.choice([0, 0, 0.8, 1.8]) * rng.normal(), -1.8, 2.8)),
         flicker=rng.gamma(1.0, 0.04),
         blur=rng.uniform(0.5, 1.8) * np.sqrt(diameter / 32),
         focus_change=rng.uniform(0, 0.5),
         noise=float(np.exp(rng.uniform(np.log(0.01), np.log(0.3)))),
         debris=int(rng.integers(0, 8)),
     )
+    if modality is Modality.FLUORESCENCE:
+        return _shape_nuclei(rng, scenario) if rng.random() < 0.6 else _shape_spread(rng, scenario)
     if rng.random() < 0.4:
-        # Spread, spindle-shaped and branched cells as in mesenchymal cultures.
+        scenario = _shape_spread(rng, scenario)
+    if modality is not Modality.MEMBRANE:
         scenario = replace(
             scenario,
-            arms=rng.uniform(1.0, 4.0),
-            elongation=1 + rng.gamma(2.0, 0.8),
-            deformation=rng.uniform(0.1, 0.7),
-            gradient=rng.uniform(0.0, 0.9),
-        )
-    if modality in (Modality.DIC, Modality.BRIGHT_FIELD, Modality.PHASE):
-        scenario = replace(
-            scenario, texture=rng.uniform(0.2, 0.9), granules=int(rng.choice([0, 10, 40]))
+            texture=rng.uniform(0.2, 1.0),
+            granules=int(rng.choice([0, 10, 40, 150, 400])),
+            fibres=int(rng.choice([0, 0, 10, 40])),
         )
     return scenario
+
+
+def _shape_nuclei(rng: np.random.Generator, scenario: Scenario) -> Scenario:
+    """Compact bodies, some of them with a few bright patches, that condense to divide."""
+    return replace(
+        scenario,
+        condensation=rng.choice([0.0, 1.0, 1.0]) * rng.uniform(0.3, 1.0),
+        patchiness=rng.choice([0.0, 0.0, 1.0]) * rng.uniform(0.3, 1.2),
+    )
+
+
+def _shape_spread(rng: np.random.Generator, scenario: Scenario) -> Scenario:
+    """Spindles, ribbons and branched cells, as in mesenchymal cultures."""
+    return replace(
+        scenario,
+        arms=rng.uniform(0.5, 4.0),
+        elongation=1 + rng.gamma(2.0, 1.2),
+        irregularity=rng.uniform(0.02, 0.25),
+        deformation=rng.uniform(0.1, 0.8),
+        gradient=rng.uniform(0.0, 0.9),
+        n_cells=max(4, int(scenario.n_cells * rng.uniform(0.2, 1.0))),
+    )
