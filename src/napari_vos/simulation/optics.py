@@ -124,7 +124,8 @@ def _draw_fibres(scenario: Scenario, rng: np.random.Generator) -> NDArray[np.flo
             & (columns < scenario.shape[1])
         )
         field[rows[inside], columns[inside]] = rng.choice([-1, 1]) * rng.uniform(0.5, 2)
-    return ndimage.gaussian_filter(field, 0.8)
+    threads: NDArray[np.float64] = ndimage.gaussian_filter(field, 0.8)
+    return threads
 
 
 def form_image(

@@ -79,7 +79,8 @@ class ClipStream(IterableDataset[Clips]):
         self.scenes = scenes
         self.recipe = recipe
         self.start = start
-        self.simulated, self.real = [], []
+        self.simulated: list[list[Track]] = []
+        self.real: list[list[Track]] = []
         for index, scene in enumerate(scenes):
             tracks = find_tracks(scene, index)
             if tracks:
