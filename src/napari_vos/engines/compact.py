@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -116,9 +117,15 @@ class CompactPropagator:
 
     @torch.inference_mode()
     def memorize(self, views: Sequence[View], *, batch_size: int) -> list[Memory]:
-        """Return what to remember of each view."""
+        """Return what to remember of each view.
+
+        Arithmetic may differ in the last bit between batch sizes, and a
+        resumed run, which remembers old frames again without the objects that
+        have ended since, must agree with an uninterrupted one: `batch_size` is
+        one number per span.
+        """
         memories = []
-        for batch in _batches(views, batch_size):
+        for batch in _full_batches(views, batch_size):
             keys, values = self.network.memorize(
                 *(self._stack(part) for part in zip(*batch, strict=True))
             )
@@ -131,12 +138,11 @@ class CompactPropagator:
         images: Sequence[Tensor],
         before: Sequence[View],
         memories: Sequence[Memory],
-        *,
-        batch_size: int,
     ) -> list[Found]:
         """Find each object in its window; `memories` all have the same length."""
         found = []
-        for batch in _batches(list(zip(images, before, memories, strict=True)), batch_size):
+        windows = list(zip(images, before, memories, strict=True))
+        for batch in _even_batches(windows, self.config.batch_size):
             views = [view for _, view, _ in batch]
             prediction = self.network(
                 self._stack([image for image, _, _ in batch]),
@@ -153,7 +159,7 @@ class CompactPropagator:
                     strict=True,
                 )
             ]
-        return found[: len(images)]
+        return found
 
     def _stack(self, tensors: Sequence[Tensor]) -> Tensor:
         stacked = torch.stack(list(tensors))
@@ -167,16 +173,19 @@ class CompactPropagator:
         views = [view] * self.config.batch_size
         memories = self.memorize(views, batch_size=len(views))
         started = time.perf_counter()
-        self.find([view.image] * len(views), views, memories, batch_size=len(views))
+        self.find([view.image] * len(views), views, memories)
         return (time.perf_counter() - started) / len(views)
 
 
-def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Yield batches of one and the same size.
-
-    The last one is filled up: arithmetic may differ in the last bit between
-    batch sizes, and a resumed run must agree with an uninterrupted one.
-    """
+def _full_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield batches of one and the same size, the last one filled up."""
     for start in range(0, len(items), size):
         batch = list(items[start : start + size])
         yield batch + [batch[-1]] * (size - len(batch))
+
+
+def _even_batches(items: Sequence[Any], largest: int) -> Iterator[Sequence[Any]]:
+    """Yield as few batches as can be, about equally large."""
+    count = math.ceil(len(items) / largest)
+    for index in range(count):
+        yield items[index * len(items) // count : (index + 1) * len(items) // count]

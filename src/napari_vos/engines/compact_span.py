@@ -130,7 +130,6 @@ class SpanRun:
                 [images[i] for i in object_ids],
                 [before[i] for i in object_ids],
                 [self.bank.read(i) for i in object_ids],
-                batch_size=self.batch_size,
             )
             result |= {
                 i: (places[i], answer) for i, answer in zip(object_ids, answers, strict=True)
