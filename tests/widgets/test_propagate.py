@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,27 @@ def test_pressing_propagate_fills_all_frames(window: Any) -> None:
     assert "frames/s" not in widget.status.value
     assert widget.propagate.enabled
     assert not widget.cancel.enabled
+
+
+def test_the_estimate_is_shown_and_warnings_are_told(
+    window: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, widget = window
+    usage = shutil.disk_usage(".")._replace(free=10)
+    monkeypatch.setattr("napari_vos.session.estimate.shutil.disk_usage", lambda _: usage)
+    lines: list[str] = []
+    told: list[Any] = []
+    monkeypatch.setattr(
+        "napari_vos._napari.run.show_warning",
+        lambda line: told.append((line, threading.get_ident())),
+    )
+    press(widget.propagate)
+    widget.run.estimated.connect(lambda _: lines.append(widget.status.value))
+    assert finish(widget) is Finish.COMPLETED
+    assert lines == ["22 masks: about 0 s and 0 MB of memory"]
+    [(line, thread)] = told
+    assert "finished frames are kept and the run can be continued" in line
+    assert thread == threading.get_ident()
 
 
 def test_a_cancelled_run_keeps_its_frames_and_goes_on(window: Any, factory: Any) -> None:

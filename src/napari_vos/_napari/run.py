@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.utils.notifications import show_info, show_warning
@@ -10,10 +12,10 @@ from psygnal import Signal
 from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_vos._napari.notify import tell_error
-from napari_vos._napari.pace import Pace
+from napari_vos._napari.pace import Pace, describe_estimate
 from napari_vos._napari.results import ResultLayer
 from napari_vos._napari.worker import ClosingWorker
-from napari_vos.session import Finish, Progress, Session
+from napari_vos.session import Finish, Progress, RoundEstimate, Session
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,6 +43,8 @@ class Run:
 
     progressed: ClassVar[Signal] = Signal(Progress, str)
     """A frame is finished; how fast it goes."""
+    estimated: ClassVar[Signal] = Signal(str)
+    """What the run will take, said before its first frame."""
     finished: ClassVar[Signal] = Signal(Finish)
     """The run has stopped, and why."""
 
@@ -62,7 +66,7 @@ class Run:
         self._pace = Pace()
         self._timer = QTimer()
         self._timer.timeout.connect(self._refresh)
-        self._worker = ClosingWorker(work)
+        self._worker = ClosingWorker(partial(self._heard, work))
         self._worker.yielded.connect(self._take)
         self._worker.errored.connect(self._fail)
         self._worker.aborted.connect(self._abort)
@@ -97,12 +101,34 @@ class Run:
             self.finished.disconnect(stop)
         return self.finish
 
-    def _take(self, result: Session | Progress) -> None:
+    def _heard(
+        self, work: Callable[[], Generator[Session | Progress]]
+    ) -> Generator[Session | Progress]:
+        """Do the work, in the worker, and pass on what the session says beside."""
+
+        def warn(message: str) -> None:
+            self._worker.warned.emit((message,))
+
+        def tell(estimate: RoundEstimate) -> None:
+            self._worker.yielded.emit(estimate)
+
+        with closing(work()) as results, ExitStack() as ears:
+            for result in results:
+                if isinstance(result, Session):
+                    for signal, ear in ((result.warned, warn), (result.estimated, tell)):
+                        signal.connect(ear)
+                        ears.callback(signal.disconnect, ear)
+                yield result
+
+    def _take(self, result: Session | RoundEstimate | Progress) -> None:
         if self._viewer is None:
             return
         if isinstance(result, Session):
             self._results = ResultLayer(self._viewer, result, self._image)
             self._pace = Pace()
+            return
+        if isinstance(result, RoundEstimate):
+            self.estimated.emit(describe_estimate(result))
             return
         if self._results is not None:
             self._results.note(result.t)

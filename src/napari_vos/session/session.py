@@ -17,6 +17,7 @@ from napari_vos.errors import NapariVosError, PromptError, StoreError
 from napari_vos.prompts import mask_prompt
 from napari_vos.session import actions
 from napari_vos.session.engine import EngineChoice
+from napari_vos.session.estimate import RoundEstimate
 from napari_vos.session.images import describe_frames, find_frames
 from napari_vos.session.ledger import Ledger
 from napari_vos.session.planner import RoundPlanner
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from napari_vos.engines.base import Span
     from napari_vos.frames import FrameStack
-    from napari_vos.session.estimate import RoundEstimate
     from napari_vos.session.history import Round
 
 UNDO_BYTES = 4 * 2**30
@@ -88,6 +88,8 @@ class Session(SessionView):
     """Marks, locks or what can be undone have changed."""
     warned: ClassVar[Signal] = Signal(str)
     """Something the user should know before it happens."""
+    estimated: ClassVar[Signal] = Signal(RoundEstimate)
+    """What the round that is about to start will take."""
 
     def __init__(
         self,
@@ -310,7 +312,7 @@ class Session(SessionView):
             reach = Reach(frames, direction)
             if not self._planner.legs(reach):
                 return
-            self._warn_before(self._planner.estimate(reach))
+            self._tell_before(self._planner.estimate(reach))
             current, propagator = self._planner.open(reach)
             self.round_started.emit()
             with closing(run_round(self._ledger, current, propagator)) as steps:
@@ -415,7 +417,8 @@ class Session(SessionView):
             self._ledger.note("finish", round=current.n, reason=finish)
             self._keep_budget()
 
-    def _warn_before(self, estimate: RoundEstimate) -> None:
+    def _tell_before(self, estimate: RoundEstimate) -> None:
+        self.estimated.emit(estimate)
         if estimate.disk > estimate.free_disk:
             self._warn(
                 f"This run may take {estimate.disk / 1e9:.1f} GB in '{self.folder}', and "

@@ -78,6 +78,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
                 partial(self._sessions.run, job),
                 follow=self.form.follow.value,
             )
+            self.run.estimated.connect(self._tell)
             self.run.progressed.connect(self._show_progress)
             self.run.finished.connect(self._show_end)
             self.native.destroyed.connect(self.run.cancel)
@@ -106,6 +107,9 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def _follow(self, follow: bool) -> None:
         if self.run is not None:
             self.run.follow = follow
+
+    def _tell(self, line: str) -> None:
+        self.status.value = line
 
     def _show_progress(self, progress: Progress, pace: str) -> None:
         self.bar.max = progress.n_total
