@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -121,23 +122,35 @@ def _choose_frames(rng: np.random.Generator, scene: Scene, track: Track, length:
     stride = int(rng.choice([1, 1, 1, 2, 3]))
     last = present[-1]
     if track.ends and rng.random() < 0.5:
-        # A clip across the end teaches when to stop.
-        start = max(present[0], last - int(rng.integers(0, length - 1)))
+        # A clip to just beyond the end teaches when to stop.
+        start = max(present[0], last - int(rng.integers(max(0, length - 5), length - 2)))
         start = max(t for t in present if t <= start)
         following = [start + 1 + i for i in range(length - 2)]
     else:
         start = int(rng.choice(present))
-        sign = 1 if rng.random() < 0.6 or not scene.exact else -1
-        following = [start + sign * stride * (1 + i) for i in range(length - 2)]
-        inside = [t for t in following if t in present]
-        if len(inside) < len(following):
-            later = [t for t in present if t > start]
-            earlier = [t for t in reversed(present) if t < start]
-            pool = later if len(later) >= len(earlier) else earlier
-            following = (pool + [pool[-1] if pool else start] * length)[: length - 2]
+        following = _wander(rng, present, start, stride, length - 2)
     following = [min(max(t, 0), n_frames - 1) for t in following]
     reference = start if rng.random() < 0.4 else int(rng.choice(present))
     return [reference, start, *following]
+
+
+def _wander(
+    rng: np.random.Generator, present: Sequence[int], start: int, stride: int, count: int
+) -> list[int]:
+    """Go from `start` to `count` further frames, turning round at the first and the last one.
+
+    So clips can be longer than an object is there: what goes wrong little by
+    little shows in long ones only.
+    """
+    position = bisect_left(present, start)
+    step = stride if rng.random() < 0.5 else -stride
+    visited = []
+    for _ in range(count):
+        if not 0 <= position + step < len(present):
+            step = -step
+        position = min(max(position + step, 0), len(present) - 1)
+        visited.append(present[position])
+    return visited
 
 
 def _hidden_neighbours(

@@ -66,7 +66,7 @@ def roll_out(network: CompactNetwork, clips: Clips, *, generator: torch.Generato
             kept = pasted.sum(dim=(1, 2, 3), keepdim=True) > 20
             previous_mask = torch.where(kept, pasted, previous_mask)
             previous_center = torch.where(kept[:, :, 0, 0], _centroid(pasted), center)
-        if t == 3 and length > 4:
+        if t % 3 == 0 and t + 1 < length:
             more_keys, more_values = network.memorize(
                 *_view(clips, t, previous_mask, previous_center, sides)
             )
@@ -98,20 +98,26 @@ def _centroid(mask: Tensor) -> Tensor:
 
 
 def _damage(mask: Tensor, stretch: Tensor, shift: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, scale, dent and blur half of the masks a little, as propagation would have."""
+    """Shift, scale, dent and blur half of the masks, as propagation would have, some of them badly.
+
+    Where the mask before can't be trusted, only memory and image tell the outline.
+    """
     damaged = (torch.rand(len(mask), generator=generator) < 0.5).to(mask.device)
-    center = _centroid(mask) + torch.where(damaged[:, None], shift, 0.0)
-    sides = CANVAS_SIZE * torch.exp(torch.where(damaged, stretch, 0.0))
+    strength = torch.exp(0.7 * torch.randn(len(mask), generator=generator)).to(mask.device)
+    strength = torch.where(damaged, strength, 0.0)
+    center = _centroid(mask) + shift * strength[:, None]
+    sides = CANVAS_SIZE * torch.exp(stretch * strength)
     middle = torch.full_like(center, (CANVAS_SIZE - 1) / 2)
     # Scale around the object's own centre: cut there, put back there.
     cut = crop_windows(mask, center, sides, size=CANVAS_SIZE)
     moved = crop_windows(
         cut, 2 * middle - _centroid(mask), torch.full_like(sides, CANVAS_SIZE), size=CANVAS_SIZE
     )
-    blurred = functional.avg_pool2d(moved, 7, stride=1, padding=3)
+    blurred = functional.avg_pool2d(moved, 9, stride=1, padding=4)
     coarse = torch.randn(len(mask), 1, CANVAS_SIZE // 12, CANVAS_SIZE // 12, generator=generator)
     dents = functional.interpolate(coarse.to(mask.device), size=mask.shape[-2:], mode="bilinear")
-    dented = torch.sigmoid(8 * (blurred - 0.5 + 0.25 * dents)) * (blurred > 0.02)
+    dents = 0.25 * strength[:, None, None, None] * dents
+    dented = torch.sigmoid(8 * (blurred - 0.5 + dents)) * (blurred > 0.02)
     return torch.where(damaged[:, None, None, None], dented, mask)
 
 
