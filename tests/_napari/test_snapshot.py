@@ -110,6 +110,7 @@ def test_colour_is_no_axis_of_the_layer(images: np.ndarray) -> None:
 def test_the_first_level_of_a_multiscale_layer_is_used(images: np.ndarray) -> None:
     layer = Image([images, images[:, ::2, ::2]], multiscale=True)
     assert take_image(layer).open().shape == (24, 40)
+    assert take_image(layer).is_same(take_image(layer))
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,41 @@ def test_a_correction_on_the_results_is_propagated(window: Any) -> None:
     assert all(9 in ids for ids in ids_by_frame(layer)[4:9])
 
 
+def test_undo_and_redo_of_the_last_run(window: Any) -> None:
+    viewer, widget = window
+
+    def can() -> tuple[bool, bool]:
+        return widget.undo.enabled, widget.redo.enabled
+
+    assert can() == (False, False)
+    press(widget.propagate)
+    assert can() == (False, False)
+    finish(widget)
+    assert can() == (True, False)
+    layer = results(viewer)
+    ran = np.asarray(layer.data)
+    viewer.dims.set_point(0, 2 * 6)
+    press(widget.undo)
+    assert finish(widget) is Finish.COMPLETED
+    assert ids_by_frame(layer) == [{1, 7}] + [set()] * 11
+    assert not layer._slice.image.raw.any()  # what is shown was refreshed
+    assert widget.status.value == "Undone."
+    assert can() == (True, True)
+    press(widget.undo)
+    finish(widget)
+    assert ids_by_frame(layer) == [set()] * 12
+    assert can() == (False, True)
+    for _ in range(2):
+        press(widget.redo)
+        finish(widget)
+    assert can() == (True, False)
+    np.testing.assert_array_equal(layer.data, ran)
+    assert layer.editable
+    # Another session has its own past.
+    widget.form.folder.value = "elsewhere"
+    assert can() == (False, False)
+
+
 def test_range_and_direction_are_kept_to(window: Any, masks: Any) -> None:
     viewer, widget = window
     masks[6], masks[0] = masks[0], 0
@@ -268,11 +303,12 @@ def test_the_main_thread_calls_no_engine_and_reads_no_store(
     spy(SessionFolder, "write_state")
     from napari_vos.session.ledger import Ledger
 
-    for name in ("read", "labels", "index", "commit", "write_frame"):
+    for name in ("read", "labels", "index", "commit", "note", "write_frame"):
         spy(Ledger, name)
-    press(widget.propagate)
-    assert finish(widget) is Finish.COMPLETED
-    assert {"_move", "estimate", "write_frame", "read", "index", "commit"} <= threads.keys()
+    for button in (widget.propagate, widget.undo, widget.redo):
+        press(button)
+        assert finish(widget) is Finish.COMPLETED
+    assert {"_move", "estimate", "write_frame", "read", "index", "commit", "note"} <= threads.keys()
     main = threading.get_ident()
     assert not [name for name, idents in threads.items() if main in idents]
 

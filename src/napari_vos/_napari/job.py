@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +77,30 @@ class OpenSessions:
             If anything of it can't be used.
         """
         with self._working():
-            session = self._find(job) or self._open(job)
+            session = self.find(job.image, job.folder)
+            if session is None:
+                session = self._open(job)
+            else:
+                session.choose_engine(**vars(job.options))
             yield session
             self._say(session, job.prompts)
             with closing(session.propagate(frames=job.frames, direction=job.direction)) as results:
                 yield from results
+
+    def step(self, session: Session, action: Callable[[Session], None]) -> Generator[Session]:
+        """Undo or redo in a worker: yield the session, then do it."""
+        with self._working():
+            yield session
+            action(session)
+
+    def find(self, image: ImageSnapshot, folder: Path | None) -> Session | None:
+        """Return the session that was opened in `folder`; None stands for the latest on `image`."""
+        for other, session in reversed(self._sessions):
+            if folder is None and other.is_same(image):
+                return session
+            if folder is not None and session.folder.resolve() == folder.resolve():
+                return session
+        return None
 
     def close(self) -> None:
         """Release all, when the last job has ended; they can be opened again."""
@@ -113,18 +132,6 @@ class OpenSessions:
                     session.add_mask(t, labels)
                 except PromptError as error:
                     raise PromptError(f"Labels layer '{prompts.name}': {error}") from error
-
-    def _find(self, job: Job) -> Session | None:
-        for image, session in reversed(self._sessions):
-            wanted = (
-                image.data is job.image.data
-                if job.folder is None
-                else session.folder.resolve() == job.folder.resolve()
-            )
-            if wanted:
-                session.choose_engine(**vars(job.options))
-                return session
-        return None
 
     def _open(self, job: Job) -> Session:
         frames = job.image.open()

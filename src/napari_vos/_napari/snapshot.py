@@ -65,6 +65,10 @@ class ImageSnapshot:
     placement: dict[str, Any]
     path: Path | None
 
+    def is_same(self, other: ImageSnapshot) -> bool:
+        """Return whether both show the very same array."""
+        return _largest(self.data) is _largest(other.data)
+
     def open(self) -> FrameStack:
         """Return the images as a stack."""
         return FrameStack(self.data, axes=self.axes, name=self.name, path=self.path)
@@ -221,6 +225,10 @@ def shown_frame(image: ImageSnapshot, viewer: ViewerModel) -> int | None:
     point = viewer.dims.point[axis]
     t = (point - image.placement["translate"][time_axis]) / image.placement["scale"][time_axis]
     return round(float(t))
+
+
+def _largest(data: Any) -> Any:
+    return data[0] if isinstance(data, list) else data
 
 
 def _shown_on(image: ImageSnapshot, viewer: ViewerModel) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,16 @@ from napari_vos._napari.job import Job, OpenSessions
 from napari_vos._napari.notify import told
 from napari_vos._napari.run import Run
 from napari_vos._napari.snapshot import METADATA, UserFrames, take_image, take_prompts
-from napari_vos.session import Finish, Progress
+from napari_vos.errors import FramesError
+from napari_vos.session import Finish, Progress, Session
 from napari_vos.widgets.form import PropagateForm
 
 if TYPE_CHECKING:
     import napari
 
+    from napari_vos._napari.snapshot import ImageSnapshot
+
 _ENDS = {
-    Finish.COMPLETED: "Done.",
     Finish.CANCELLED: "Cancelled; finished frames are kept. Propagate goes on from there.",
     Finish.FAILED: "Stopped by an error; finished frames are kept.",
 }
@@ -43,14 +46,20 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         choose = PushButton(
             text="Open session…", tooltip="Show a session's folder and go on with it."
         )
+        undo = PushButton(
+            text="Undo", enabled=False, tooltip="Take back the last run, then the masks it was given."
+        )
+        redo = PushButton(text="Redo", enabled=False, tooltip="Do again what was undone last.")
         bar = ProgressBar(label="", min=0, max=1, value=0)
         status = Label(value="")
-        buttons: Container[Any] = Container(
-            widgets=[propagate, cancel, choose], layout="horizontal", labels=False
-        )
-        super().__init__(widgets=[form.container, buttons, bar, status], labels=False)
+        rows: list[Container[Any]] = [
+            Container(widgets=row, layout="horizontal", labels=False)
+            for row in ([propagate, cancel], [undo, redo, choose])
+        ]
+        super().__init__(widgets=[form.container, *rows, bar, status], labels=False)
         self.form, self.propagate, self.cancel = form, propagate, cancel
-        self.choose, self.bar, self.status = choose, bar, status
+        self.undo, self.redo, self.choose = undo, redo, choose
+        self.bar, self.status = bar, status
         self.run: Run | None = None
         self._viewer = napari_viewer
         self._sessions = OpenSessions()
@@ -58,7 +67,11 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.form.follow.changed.connect(self._follow)
         self.propagate.clicked.connect(self._start)
         self.cancel.clicked.connect(self._stop)
+        self.undo.clicked.connect(partial(self._step, Session.undo, "Undone."))
+        self.redo.clicked.connect(partial(self._step, Session.redo, "Done again."))
         self.choose.clicked.connect(self._choose_session)
+        for field in (self.form.image, self.form.labels, self.form.folder):
+            field.changed.connect(self._fit_buttons)
         self.native.destroyed.connect(self._sessions.close)
 
     def reset_choices(self, *_: object) -> None:
@@ -68,41 +81,69 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             self.form.fit_range()
 
     def _start(self) -> None:
-        if self.run is not None and self.run.is_running:
-            return
         with told():
             job = self._take_job()
-            self.run = Run(
-                self._viewer,
-                job.image,
-                partial(self._sessions.run, job),
-                follow=self.form.follow.value,
-            )
-            self.run.estimated.connect(self._tell)
-            self.run.progressed.connect(self._show_progress)
-            self.run.finished.connect(self._show_end)
-            self.native.destroyed.connect(self.run.cancel)
-            self._set_running(True)
-            self.status.value = "Preparing…"
+            self._begin(job.image, partial(self._sessions.run, job), "Preparing…", "Done.")
+
+    def _step(self, action: Callable[[Session], None], done: str) -> None:
+        with told():
+            session = self._find_session()
+            if session is not None:
+                work = partial(self._sessions.step, session, action)
+                self._begin(take_image(self.form.image.value), work, "Reading…", done)
+
+    def _begin(
+        self,
+        image: ImageSnapshot,
+        work: Callable[[], Generator[Session | Progress]],
+        now: str,
+        done: str,
+    ) -> None:
+        if self._is_running:
+            return
+        self.run = Run(self._viewer, image, work, follow=self.form.follow.value)
+        self.run.estimated.connect(self._tell)
+        self.run.progressed.connect(self._show_progress)
+        self.run.finished.connect(partial(self._show_end, done))
+        self.native.destroyed.connect(self.run.cancel)
+        self._fit_buttons()
+        self._tell(now)
+
+    @property
+    def _is_running(self) -> bool:
+        return self.run is not None and self.run.is_running
 
     def _take_job(self) -> Job:
         image = take_image(self.form.image.value)
         layer = self.form.labels.value
-        prompts = take_prompts(layer, image, self._viewer, UserFrames(self.form.user_frames.value))
-        own = layer.metadata.get(METADATA)
         return Job(
             image,
-            prompts,
+            take_prompts(layer, image, self._viewer, UserFrames(self.form.user_frames.value)),
             self.form.options,
             self.form.frames,
             self.form.direction.value,
-            self.form.session_folder or (Path(own["session"]) if own else None),
+            self._folder,
         )
+
+    @property
+    def _folder(self) -> Path | None:
+        """The session that is named, or whose results are chosen."""
+        layer = self.form.labels.value
+        own = None if layer is None else layer.metadata.get(METADATA)
+        return self.form.session_folder or (Path(own["session"]) if own else None)
+
+    def _find_session(self) -> Session | None:
+        """Return the session on what is chosen, if it's open here."""
+        try:
+            image = take_image(self.form.image.value)
+        except FramesError:
+            return None
+        return self._sessions.find(image, self._folder)
 
     def _stop(self) -> None:
         if self.run is not None:
             self.run.cancel()
-            self.status.value = "Stopping after the frame in work…"
+            self._tell("Stopping after the frame in work…")
 
     def _follow(self, follow: bool) -> None:
         if self.run is not None:
@@ -114,15 +155,19 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def _show_progress(self, progress: Progress, pace: str) -> None:
         self.bar.max = progress.n_total
         self.bar.value = progress.n_done
-        self.status.value = pace
+        self._tell(pace)
 
-    def _show_end(self, finish: Finish) -> None:
-        self._set_running(False)
-        self.status.value = _ENDS[finish]
+    def _show_end(self, done: str, finish: Finish) -> None:
+        self._fit_buttons()
+        self._tell(_ENDS.get(finish, done))
 
-    def _set_running(self, running: bool) -> None:
-        self.propagate.enabled = not running
-        self.cancel.enabled = running
+    def _fit_buttons(self) -> None:
+        """Enable what can be pressed now."""
+        session = None if self._is_running else self._find_session()
+        self.propagate.enabled = not self._is_running
+        self.cancel.enabled = self._is_running
+        self.undo.enabled = session is not None and session.can_undo
+        self.redo.enabled = session is not None and session.can_redo
 
     def _add_labels(self) -> None:
         with told():
