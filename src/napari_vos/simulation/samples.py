@@ -22,6 +22,8 @@ NUCLEI = Scenario(
     deformation=0.12,
     clustering=0.2,
     division_rate=0.002,
+    division_frames=2,
+    condensation=0.8,
     death_rate=0.0,
     contrast_change=-0.3,
 )
