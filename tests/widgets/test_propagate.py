@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QTimer
 
 from napari_vos import bind
 from napari_vos._napari.folders import is_session
@@ -340,3 +341,28 @@ def test_leaving_the_window_releases_the_session(window: Any, tmp_path: Path, qt
     assert is_session(tmp_path / "session")
     with Session.load(tmp_path / "session", FrameStack(viewer.layers["phase"].data)) as session:
         assert session.object_ids == (1, 7)
+
+
+@pytest.mark.parametrize("floating", [False, True])
+def test_closing_the_window_stops_a_run(
+    window: Any, factory: Any, images: Any, tmp_path: Path, qtbot: Any, floating: bool
+) -> None:
+    viewer, widget = window
+    [dock] = viewer.window._wrapped_dock_widgets.values()
+    dock.setFloating(floating)
+    factory.pause = 0.05
+
+    def close(progress: Any, _: str) -> None:
+        if progress.n_done == 3:
+            QTimer.singleShot(0, viewer.close)
+
+    press(widget.propagate)
+    widget.run.progressed.connect(close)
+    qtbot.waitUntil(lambda: not widget.run.is_running, timeout=20_000)
+    assert widget.run.finish is Finish.CANCELLED
+    assert notices() == ""
+    with Session.load(tmp_path / "session", FrameStack(images, name="phase")) as session:
+        done = sum(bool(np.any(session.labels[t])) for t in range(12))
+        assert 4 <= done < 12
+        session.run()
+        assert all(np.any(session.labels[t]) for t in range(12))

@@ -138,7 +138,8 @@ class Run:
     def _refresh(self) -> None:
         if self._results is None:
             return
-        if not self._results.is_there and not self._told_removed:
+        is_lost = not self._results.is_there and not self._worker.abort_requested
+        if is_lost and not self._told_removed:
             self._told_removed = True
             show_info(
                 "The results layer was removed. The run goes on, and nothing is lost: all is in "

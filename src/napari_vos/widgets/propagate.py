@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_vos._napari.job import Job, OpenSessions
 from napari_vos._napari.notify import told
@@ -47,7 +47,9 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             text="Open session…", tooltip="Show a session's folder and go on with it."
         )
         undo = PushButton(
-            text="Undo", enabled=False, tooltip="Take back the last run, then the masks it was given."
+            text="Undo",
+            enabled=False,
+            tooltip="Take back the last run, then the masks it was given.",
         )
         redo = PushButton(text="Redo", enabled=False, tooltip="Do again what was undone last.")
         bar = ProgressBar(label="", min=0, max=1, value=0)
@@ -72,7 +74,10 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.choose.clicked.connect(self._choose_session)
         for field in (self.form.image, self.form.labels, self.form.folder):
             field.changed.connect(self._fit_buttons)
-        self.native.destroyed.connect(self._sessions.close)
+        self.native.destroyed.connect(self._leave)
+        # This widget itself may be gone by then.
+        sessions = self._sessions
+        self.native.destroyed.connect(lambda *_: sessions.close())
 
     def reset_choices(self, *_: object) -> None:
         """Offer the layers that are there now."""
@@ -105,7 +110,8 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.run.estimated.connect(self._tell)
         self.run.progressed.connect(self._show_progress)
         self.run.finished.connect(partial(self._show_end, done))
-        self.native.destroyed.connect(self.run.cancel)
+        # A run outlives its panel, but not its window.
+        _window(self.native).destroyed.connect(self.run.cancel)
         self._fit_buttons()
         self._tell(now)
 
@@ -144,6 +150,12 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         if self.run is not None:
             self.run.cancel()
             self._tell("Stopping after the frame in work…")
+
+    def _leave(self) -> None:
+        """Hear no more of a run: what would show it is gone."""
+        if self.run is not None:
+            for signal in (self.run.estimated, self.run.progressed, self.run.finished):
+                signal.disconnect()
 
     def _follow(self, follow: bool) -> None:
         if self.run is not None:
@@ -190,3 +202,10 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             labels = next(layer for layer in layers if METADATA in layer.metadata)
             self.form.labels.value = labels
             self.form.user_frames.value = str(UserFrames.SHOWN)
+
+
+def _window(widget: QWidget) -> QWidget:
+    """Return the main window, also of a widget that floats."""
+    while widget.parentWidget() is not None:
+        widget = widget.parentWidget()
+    return widget
