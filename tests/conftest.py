@@ -1,4 +1,4 @@
-"""What all tests share: the window, the GPU, the reference folder.
+"""What all tests share: the window, the GPU, the reference folder, an engine without a network.
 
 `NAPARI_VOS_REFERENCE` names the reference folder; tests that need it skip
 without. `NAPARI_VOS_REQUIRE_WINDOW=1` turns a skipped window test into a
@@ -7,15 +7,18 @@ failure, so that a machine that lacks a display or a library is noticed.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from types import ModuleType
 
 WINDOW_FIXTURES = {"make_napari_viewer", "make_napari_viewer_proxy", "qapp", "qtbot"}
 
@@ -75,3 +78,39 @@ def reference() -> Path:
     if not folder:
         pytest.skip("NAPARI_VOS_REFERENCE doesn't name the reference folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def fake() -> ModuleType:
+    """The module session/fake_engine.py: masks that walk to the right."""
+    path = Path(__file__).parent / "session" / "fake_engine.py"
+    spec = importlib.util.spec_from_file_location("fake_engine", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fake_engine"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def factory(fake: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Stands for `create_propagator`; remembers the engines it has made."""
+    factory = fake.Factory()
+    monkeypatch.setattr("napari_vos.engines.create_propagator", factory)
+    return factory
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    """12 frames of 24 x 40 pixels."""
+    return np.random.default_rng(0).integers(0, 1000, (12, 24, 40), dtype=np.uint16)
+
+
+@pytest.fixture
+def masks(images: np.ndarray) -> np.ndarray:
+    """Objects 1 and 7 on frame 0 of the images."""
+    labels = np.zeros_like(images)
+    labels[0, 2:6, 3:7] = 1
+    labels[0, 12:16, 10:14] = 7
+    return labels

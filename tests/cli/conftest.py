@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,32 +8,10 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-import napari_vos.engines
 from napari_vos.cli import app
 
 SHAPE = (24, 40)
 N_FRAMES = 8
-
-
-@pytest.fixture(scope="session")
-def fake() -> Any:
-    """The module tests/session/fake_engine.py: masks that walk to the right."""
-    path = Path(__file__).parents[1] / "session" / "fake_engine.py"
-    spec = importlib.util.spec_from_file_location("fake_engine", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fake_engine"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def factory(fake, monkeypatch):
-    """Stands for `create_propagator`; remembers the engines it has made."""
-    factory = fake.Factory()
-    monkeypatch.setattr(napari_vos.engines, "create_propagator", factory, raising=False)
-    return factory
 
 
 @pytest.fixture

@@ -17,52 +17,16 @@ from napari_vos.errors import FramesError
 from napari_vos.frames import FrameStack
 from napari_vos.session import Finish, Session
 from napari_vos.store.folder import SessionFolder
-from napari_vos.widgets.propagate import PropagateWidget
 
 pytestmark = pytest.mark.gui
 
 
-@pytest.fixture
-def window(make_napari_viewer: Any, factory: Any, images: Any, masks: Any, tmp_path: Path) -> Any:
-    """A window with images, masks and the widget."""
-    viewer = make_napari_viewer()
-    placement = {"scale": (2, 0.5, 0.5), "translate": (0, 3, 4), "axis_labels": ("t", "y", "x")}
-    viewer.add_image(images, name="phase", units=("s", "um", "um"), **placement)
-    viewer.add_labels(masks, name="masks", units=("s", "um", "um"), **placement)
-    widget = PropagateWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Propagate")
-    widget.form.folder.value = tmp_path / "session"
-    notification_manager.records.clear()
-    return viewer, widget
-
-
-def press(button: Any) -> None:
-    button.changed.emit(True)
-
-
-def finish(widget: PropagateWidget) -> Finish | None:
-    assert widget.run is not None
-    return widget.run.wait(20)
-
-
-def results(viewer: Any) -> Any:
-    return next(layer for layer in viewer.layers if METADATA in layer.metadata)
-
-
-def notices() -> str:
-    return "\n".join(record.message for record in notification_manager.records)
-
-
-def ids_by_frame(layer: Any) -> list[set[int]]:
-    return [{int(i) for i in np.unique(layer.data[t])} - {0} for t in range(12)]
-
-
 def test_pressing_propagate_fills_all_frames(window: Any) -> None:
     viewer, widget = window
-    press(widget.propagate)
-    assert finish(widget) is Finish.COMPLETED
-    layer = results(viewer)
-    assert ids_by_frame(layer) == [{1, 7}] * 12
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    layer = window.results
+    assert window.ids_by_frame == [{1, 7}] * 12
     image = viewer.layers["phase"]
     np.testing.assert_allclose(layer.scale, image.scale)
     np.testing.assert_allclose(layer.translate, image.translate)
@@ -87,9 +51,9 @@ def test_the_estimate_is_shown_and_warnings_are_told(
         "napari_vos._napari.run.show_warning",
         lambda line: told.append((line, threading.get_ident())),
     )
-    press(widget.propagate)
+    window.press("propagate")
     widget.run.estimated.connect(lambda _: lines.append(widget.status.value))
-    assert finish(widget) is Finish.COMPLETED
+    assert window.finish() is Finish.COMPLETED
     assert lines == ["22 masks: about 0 s and 0 MB of memory"]
     [(line, thread)] = told
     assert "finished frames are kept and the run can be continued" in line
@@ -99,15 +63,15 @@ def test_the_estimate_is_shown_and_warnings_are_told(
 def test_a_cancelled_run_keeps_its_frames_and_goes_on(window: Any, factory: Any) -> None:
     viewer, widget = window
     factory.pause = 0.05
-    press(widget.propagate)
+    window.press("propagate")
     widget.run.progressed.connect(lambda progress, _: progress.n_done == 4 and widget.run.cancel())
-    assert finish(widget) is Finish.CANCELLED
-    done = sum(bool(ids) for ids in ids_by_frame(results(viewer)))
+    assert window.finish() is Finish.CANCELLED
+    done = sum(bool(ids) for ids in window.ids_by_frame)
     assert 5 <= done <= 7
-    assert results(viewer).editable
-    press(widget.propagate)
-    assert finish(widget) is Finish.COMPLETED
-    assert ids_by_frame(results(viewer)) == [{1, 7}] * 12
+    assert window.results.editable
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    assert window.ids_by_frame == [{1, 7}] * 12
     assert sum(METADATA in layer.metadata for layer in viewer.layers) == 1
     # The second run has gone on: no frame was predicted twice.
     assert [span.done_until for span in factory.spans] == [None, done - 1]
@@ -115,16 +79,16 @@ def test_a_cancelled_run_keeps_its_frames_and_goes_on(window: Any, factory: Any)
 
 def test_a_correction_on_the_results_is_propagated(window: Any) -> None:
     viewer, widget = window
-    press(widget.propagate)
-    finish(widget)
-    layer = results(viewer)
+    window.press("propagate")
+    window.finish()
+    layer = window.results
     viewer.dims.set_point(0, 2 * 6)
     layer.data[6, 18:22, 30:34] = 9
     widget.form.labels.value = layer
     widget.form.user_frames.value = "this frame"
-    press(widget.propagate)
-    assert finish(widget) is Finish.COMPLETED
-    assert all(9 in ids for ids in ids_by_frame(layer)[4:9])
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    assert all(9 in ids for ids in window.ids_by_frame[4:9])
 
 
 def test_undo_and_redo_of_the_last_run(window: Any) -> None:
@@ -134,26 +98,26 @@ def test_undo_and_redo_of_the_last_run(window: Any) -> None:
         return widget.undo.enabled, widget.redo.enabled
 
     assert can() == (False, False)
-    press(widget.propagate)
+    window.press("propagate")
     assert can() == (False, False)
-    finish(widget)
+    window.finish()
     assert can() == (True, False)
-    layer = results(viewer)
+    layer = window.results
     ran = np.asarray(layer.data)
     viewer.dims.set_point(0, 2 * 6)
-    press(widget.undo)
-    assert finish(widget) is Finish.COMPLETED
-    assert ids_by_frame(layer) == [{1, 7}] + [set()] * 11
+    window.press("undo")
+    assert window.finish() is Finish.COMPLETED
+    assert window.ids_by_frame == [{1, 7}] + [set()] * 11
     assert not layer._slice.image.raw.any()  # what is shown was refreshed
     assert widget.status.value == "Undone."
     assert can() == (True, True)
-    press(widget.undo)
-    finish(widget)
-    assert ids_by_frame(layer) == [set()] * 12
+    window.press("undo")
+    window.finish()
+    assert window.ids_by_frame == [set()] * 12
     assert can() == (False, True)
     for _ in range(2):
-        press(widget.redo)
-        finish(widget)
+        window.press("redo")
+        window.finish()
     assert can() == (True, False)
     np.testing.assert_array_equal(layer.data, ran)
     assert layer.editable
@@ -163,13 +127,13 @@ def test_undo_and_redo_of_the_last_run(window: Any) -> None:
 
 
 def test_range_and_direction_are_kept_to(window: Any, masks: Any) -> None:
-    viewer, widget = window
+    _, widget = window
     masks[6], masks[0] = masks[0], 0
     widget.form.direction.value = "backward"
     widget.form.first.value = 3
-    press(widget.propagate)
-    assert finish(widget) is Finish.COMPLETED
-    filled = [t for t, ids in enumerate(ids_by_frame(results(viewer))) if ids]
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    filled = [t for t, ids in enumerate(window.ids_by_frame) if ids]
     assert filled == [3, 4, 5, 6]
 
 
@@ -177,33 +141,15 @@ def test_the_view_follows_only_if_it_should(window: Any, factory: Any) -> None:
     viewer, widget = window
     factory.pause = 0.05
     viewer.dims.set_point(0, 0)
-    press(widget.propagate)
+    window.press("propagate")
     widget.run.progressed.connect(
         lambda progress, _: setattr(widget.form.follow, "value", progress.n_done >= 6)
     )
     shown = []
     viewer.dims.events.point.connect(lambda: shown.append(viewer.dims.point[0] / 2))
-    finish(widget)
+    window.finish()
     assert shown
     assert min(shown) >= 6
-
-
-def test_layers_removed_meanwhile_lose_nothing(window: Any, factory: Any, tmp_path: Path) -> None:
-    viewer, widget = window
-    factory.pause = 0.05
-
-    def remove(progress: Any, _: str) -> None:
-        if progress.n_done == 3:
-            viewer.layers.clear()
-
-    press(widget.propagate)
-    widget.run.progressed.connect(remove)
-    assert finish(widget) is Finish.COMPLETED
-    assert "The results layer was removed" in notices()
-    assert str(tmp_path / "session") in notices()
-    assert not viewer.layers
-    widget.open_session(tmp_path / "session")
-    assert ids_by_frame(results(viewer)) == [{1, 7}] * 12
 
 
 def test_an_opened_session_goes_on(window: Any, factory: Any, images: Any, tmp_path: Path) -> None:
@@ -215,77 +161,52 @@ def test_an_opened_session_goes_on(window: Any, factory: Any, images: Any, tmp_p
     viewer.dims.set_point(0, 0)
     widget.form.folder.value = None
     widget.open_session(tmp_path / "old")
-    assert widget.form.labels.value is results(viewer)
-    press(widget.propagate)
-    assert finish(widget) is Finish.COMPLETED
-    assert ids_by_frame(results(viewer)) == [{3}] * 12
+    assert widget.form.labels.value is window.results
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    assert window.ids_by_frame == [{3}] * 12
 
 
 def test_a_channel_axis_is_spread_over(
-    make_napari_viewer: Any, factory: Any, images: Any, masks: Any, tmp_path: Path
+    make_napari_viewer: Any, add_widget: Any, images: Any, masks: Any
 ) -> None:
     viewer = make_napari_viewer()
     viewer.add_image(np.stack([images, images], axis=1), name="two")
     viewer.add_labels(np.stack([masks, 0 * masks], axis=1), name="masks")
-    widget = PropagateWidget(viewer)
-    viewer.window.add_dock_widget(widget)
-    widget.form.folder.value = tmp_path / "session"
-    press(widget.propagate)
-    assert finish(widget) is Finish.COMPLETED
-    layer = results(viewer)
+    window = add_widget(viewer)
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    layer = window.results
     assert layer.data.shape == (12, 2, 24, 40)
-    assert ids_by_frame(layer) == [{1, 7}] * 12
-
-
-@pytest.mark.parametrize("value", [70_000, -1])
-def test_bad_labels_are_a_notification(window: Any, value: int) -> None:
-    viewer, widget = window
-    viewer.layers["masks"].data = np.full((12, 24, 40), value, np.int32)
-    press(widget.propagate)
-    assert finish(widget) is Finish.FAILED
-    assert "Labels layer 'masks': The prompt on frame 0 holds the" in notices()
-    assert str(value) in notices()
-    assert "Traceback" not in notices()
-    assert widget.propagate.enabled
-
-
-def test_missing_layers_are_a_notification(window: Any) -> None:
-    viewer, widget = window
-    viewer.layers.clear()
-    press(widget.propagate)
-    press(widget.form.new_labels)
-    assert widget.run is None
-    assert notices().count("No image layer is chosen") == 2
+    assert window.ids_by_frame == [{1, 7}] * 12
 
 
 def test_new_labels_lie_on_the_images(window: Any) -> None:
     viewer, widget = window
-    press(widget.form.new_labels)
+    widget.form.new_labels.changed.emit(True)
     layer = widget.form.labels.value
     assert layer is viewer.layers["phase masks"]
     assert layer.data.shape == (12, 24, 40)
     np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
-    press(widget.propagate)
-    assert finish(widget) is Finish.FAILED
-    assert "'phase masks' is empty" in notices()
+    window.press("propagate")
+    assert window.finish() is Finish.FAILED
+    assert "'phase masks' is empty" in window.notices
 
 
 def test_a_bug_is_no_plain_notification(
     window: Any, factory: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, widget = window
     received = []
     monkeypatch.setattr(notification_manager, "receive_error", lambda *a: received.append(a[1]))
     monkeypatch.setattr(fake.WalkingPropagator, "_move", lambda *_: 1 / 0)
-    press(widget.propagate)
-    assert finish(widget) is Finish.FAILED
+    window.press("propagate")
+    assert window.finish() is Finish.FAILED
     assert [type(error) for error in received] == [ZeroDivisionError]
 
 
 def test_the_main_thread_calls_no_engine_and_reads_no_store(
     window: Any, factory: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, widget = window
     threads: dict[str, set[int]] = {}
 
     def spy(owner: Any, name: str) -> None:
@@ -306,9 +227,9 @@ def test_the_main_thread_calls_no_engine_and_reads_no_store(
 
     for name in ("read", "labels", "index", "commit", "note", "write_frame"):
         spy(Ledger, name)
-    for button in (widget.propagate, widget.undo, widget.redo):
-        press(button)
-        assert finish(widget) is Finish.COMPLETED
+    for button in ("propagate", "undo", "redo"):
+        window.press(button)
+        assert window.finish() is Finish.COMPLETED
     assert {"_move", "estimate", "write_frame", "read", "index", "commit", "note"} <= threads.keys()
     main = threading.get_ident()
     assert not [name for name, idents in threads.items() if main in idents]
@@ -326,15 +247,15 @@ def test_bind_runs_a_session_of_the_console(
         run = bind(viewer, session, frames=(0, 5))
         assert run.wait(20) is Finish.COMPLETED
         assert run.wait() is Finish.COMPLETED
-        layer = results(viewer)
+        [layer] = [layer for layer in viewer.layers if METADATA in layer.metadata]
         np.testing.assert_allclose(layer.scale, (1, 2, 2))
-        assert [bool(ids) for ids in ids_by_frame(layer)] == [True] * 6 + [False] * 6
+        assert [bool(frame.any()) for frame in layer.data[:]] == [True] * 6 + [False] * 6
 
 
 def test_leaving_the_window_releases_the_session(window: Any, tmp_path: Path, qtbot: Any) -> None:
     viewer, widget = window
-    press(widget.propagate)
-    finish(widget)
+    window.press("propagate")
+    window.finish()
     viewer.window.remove_dock_widget(widget.native)
     with qtbot.waitSignal(widget.native.destroyed):
         widget.native.deleteLater()
@@ -356,11 +277,11 @@ def test_closing_the_window_stops_a_run(
         if progress.n_done == 3:
             QTimer.singleShot(0, viewer.close)
 
-    press(widget.propagate)
+    window.press("propagate")
     widget.run.progressed.connect(close)
     qtbot.waitUntil(lambda: not widget.run.is_running, timeout=20_000)
     assert widget.run.finish is Finish.CANCELLED
-    assert notices() == ""
+    assert window.notices == ""
     with Session.load(tmp_path / "session", FrameStack(images, name="phase")) as session:
         done = sum(bool(np.any(session.labels[t])) for t in range(12))
         assert 4 <= done < 12
