@@ -416,12 +416,24 @@ def test_a_short_disk_is_told_before(session, blocks, monkeypatch):
         free = 5
 
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: Usage())
-    heard = []
+    heard, estimates = [], []
     session.warned.connect(heard.append)
+    session.estimated.connect(estimates.append)
     session.add_mask(0, blocks(o1=(2, 2)))
     next(session.propagate())
     assert len(heard) == 1
     assert "can be continued" in heard[0]
+    assert [(each.object_frames, each.free_disk) for each in estimates] == [(11, 5)]
+
+
+def test_images_without_content_are_told_before(fake, factory, blocks):
+    flat = {"low": [3.0], "high": [3.0]}
+    with Session(fake.FakeFrames(normalization=flat)) as session:
+        heard = []
+        session.warned.connect(heard.append)
+        session.add_mask(0, blocks(o1=(2, 2)))
+        session.run()
+    assert ["'phase' are constant" in line for line in heard] == [True]
 
 
 def test_the_engine_is_made_on_first_use_and_once(session, blocks, factory):

@@ -419,6 +419,11 @@ class Session(SessionView):
 
     def _tell_before(self, estimate: RoundEstimate) -> None:
         self.estimated.emit(estimate)
+        if self.frames.normalization["low"] == self.frames.normalization["high"]:
+            self._warn(
+                f"The sampled frames of '{self.frames.name}' are constant or hold no finite value: "
+                "there is nothing to follow objects by. Check that these are the right images."
+            )
         if estimate.disk > estimate.free_disk:
             self._warn(
                 f"This run may take {estimate.disk / 1e9:.1f} GB in '{self.folder}', and "
