@@ -77,13 +77,16 @@ class OpenSessions:
             If anything of it can't be used.
         """
         with self._working():
+            # Before all that takes time: the user may go on painting at once.
+            painted = tuple(job.prompts.painted())
             session = self.find(job.image, job.folder)
             if session is None:
                 session = self._open(job)
             else:
                 session.choose_engine(**vars(job.options))
             yield session
-            self._say(session, job.prompts)
+            for t, labels in painted:
+                _say(session, t, labels, job.prompts)
             with closing(session.propagate(frames=job.frames, direction=job.direction)) as results:
                 yield from results
 
@@ -125,14 +128,6 @@ class OpenSessions:
         while self._sessions:
             self._sessions.pop()[1].close()
 
-    def _say(self, session: Session, prompts: PromptSnapshot) -> None:
-        for t, labels in prompts.painted():
-            if prompts.is_result or not _is_said(session, t, labels):
-                try:
-                    session.add_mask(t, labels)
-                except PromptError as error:
-                    raise PromptError(f"Labels layer '{prompts.name}': {error}") from error
-
     def _open(self, job: Job) -> Session:
         frames = job.image.open()
         if job.folder is not None and is_session(job.folder):
@@ -143,6 +138,14 @@ class OpenSessions:
             session = Session(frames, folder=folder, **vars(job.options))
         self._sessions.append((job.image, session))
         return session
+
+
+def _say(session: Session, t: int, labels: NDArray[Any], prompts: PromptSnapshot) -> None:
+    if prompts.is_result or not _is_said(session, t, labels):
+        try:
+            session.add_mask(t, labels)
+        except PromptError as error:
+            raise PromptError(f"Labels layer '{prompts.name}': {error}") from error
 
 
 def _is_said(session: Session, t: int, labels: NDArray[Any]) -> bool:

@@ -1,7 +1,8 @@
 """What the user has chosen, taken from the layers before a run.
 
 Taken on the main thread, frozen, and free of any layer: the worker never sees one.
-Arrays are referred to and read by the worker; only the frame in view is copied.
+Arrays are referred to; the worker copies the painted frames before all else. Only
+the frame in view is copied here.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class PromptSnapshot:
     is_result: bool
 
     def painted(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield the frames that aren't empty, with their (Y, X) labels.
+        """Yield the frames that aren't empty, with a copy of their (Y, X) labels.
 
         Raises
         ------
@@ -116,7 +117,7 @@ class PromptSnapshot:
         for t, labels in found:
             if labels.any():
                 is_empty = False
-                yield t, labels
+                yield t, labels.copy()
         if is_empty:
             where = "" if self.frames is None else f" on frame {self.frames[0]}"
             raise PromptError(

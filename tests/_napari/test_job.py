@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_vos._napari.job import Job, OpenSessions
+from napari_vos._napari.snapshot import UserFrames, take_image, take_prompts
+from napari_vos.errors import PromptError
+from napari_vos.session import Session
+
+
+@pytest.fixture
+def job(factory: Any, images: np.ndarray, masks: np.ndarray, tmp_path: Path) -> Job:
+    image = take_image(Image(images, name="phase"))
+    labels = Labels(masks, name="masks")
+    prompts = take_prompts(labels, image, ViewerModel(), UserFrames.PAINTED)
+    return Job(image, prompts, folder=tmp_path / "session")
+
+
+def test_what_is_painted_meanwhile_is_no_prompt(job: Job, masks: np.ndarray) -> None:
+    sessions = OpenSessions()
+    work = sessions.run(job)
+    session = next(work)
+    assert isinstance(session, Session)
+    before = masks[0].copy()
+    masks[0, 0] = masks[5, 0] = 9
+    assert len(list(work)) == 11
+    assert session.user_frames() == (0,)
+    np.testing.assert_array_equal(session.labels[0], before)
+    sessions.close()
+
+
+def test_nothing_is_made_of_empty_labels(job: Job, masks: np.ndarray, tmp_path: Path) -> None:
+    masks[:] = 0
+    with pytest.raises(PromptError, match="'masks' is empty"):
+        next(OpenSessions().run(job))
+    assert not (tmp_path / "session").exists()
+
+
+def test_sessions_are_closed_after_the_last_job(job: Job) -> None:
+    sessions = OpenSessions()
+    work = sessions.run(job)
+    session = next(work)
+    assert isinstance(session, Session)
+    sessions.close()
+    assert sessions.find(job.image, None) is session
+    assert len(list(work)) == 11
+    assert sessions.find(job.image, None) is None
+    Session.load(session.folder, job.image.open()).close()
