@@ -1,8 +1,12 @@
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from napari_vos.networks import memory
 from napari_vos.networks.memory import read_memory
 
 
@@ -24,11 +28,34 @@ def dense_reading(
     return torch.einsum("bvn,bnq->bvq", value, weight)
 
 
+class LargestTensor(TorchDispatchMode):
+    """Notes how many entries the largest tensor has that is made."""
+
+    entries = 0
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            self.entries = max(self.entries, tensor.numel())
+        return made
+
+
+@pytest.mark.parametrize("grad", [False, True])
 @pytest.mark.parametrize("top_k", [1, 3, 11])
-def test_reading_is_a_softmax_over_the_best_positions(top_k: int) -> None:
+def test_reading_is_a_softmax_over_the_best_positions(top_k: int, grad: bool) -> None:
     key, value, query = random_memory(11)
+    with torch.set_grad_enabled(grad):
+        torch.testing.assert_close(
+            read_memory(key, value, query, top_k=top_k), dense_reading(key, value, query, top_k)
+        )
+
+
+def test_all_positions_are_read_without_top_k() -> None:
+    key, value, query = random_memory(60)
     torch.testing.assert_close(
-        read_memory(key, value, query, top_k=top_k), dense_reading(key, value, query, top_k)
+        read_memory(key, value, query, top_k=None), dense_reading(key, value, query, 60)
     )
 
 
@@ -42,3 +69,17 @@ def test_top_k_is_clamped_to_the_memory() -> None:
 def test_a_memory_of_one_position_is_read_everywhere() -> None:
     key, value, query = random_memory(1)
     torch.testing.assert_close(read_memory(key, value, query, top_k=16), value.expand(-1, -1, 7))
+
+
+@pytest.mark.parametrize("top_k", [3, None])
+@torch.no_grad()
+def test_the_affinity_exists_in_chunks_only(
+    monkeypatch: pytest.MonkeyPatch, top_k: int | None
+) -> None:
+    key, value, query = random_memory(positions=300, queries=200)
+    whole = read_memory(key, value, query, top_k=top_k)
+    monkeypatch.setattr(memory, "CHUNK_ENTRIES", 5000)
+    with LargestTensor() as largest:
+        read = read_memory(key, value, query, top_k=top_k)
+    torch.testing.assert_close(read, whole)
+    assert largest.entries <= 5000
