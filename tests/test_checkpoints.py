@@ -1,68 +1,162 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from tests.golden import GAINS, golden_shapes, golden_weights
 
 from napari_vos import checkpoints
 from napari_vos.errors import WeightsError
-from napari_vos.networks.compact import CompactNetwork
+
+State = dict[str, torch.Tensor]
 
 
-@pytest.fixture
-def state() -> dict[str, torch.Tensor]:
-    torch.manual_seed(0)
-    return CompactNetwork().state_dict()
+@pytest.fixture(scope="module")
+def state() -> State:
+    """Weights of the fusion network of MiVOS: few, and in no file of the package."""
+    return golden_weights(golden_shapes("mivos_fusion"), GAINS["mivos_fusion"])
 
 
-def assert_loads(path: Path, state: dict[str, torch.Tensor], tolerance: float = 0.0) -> None:
-    loaded = checkpoints.load_network("compact", path).state_dict()
-    assert loaded.keys() == state.keys()
+def with_prefix(state: State) -> State:
+    return {f"module.{key}": value for key, value in state.items()}
+
+
+def in_half(state: State) -> State:
+    return {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def optimizer_state(state: State) -> dict[str, Any]:
+    """What training with Adam leaves behind: more tensors than the network has."""
+    return {
+        "state": {
+            index: {"step": torch.tensor(1.0), "exp_avg": value, "exp_avg_sq": value.square()}
+            for index, value in enumerate(state.values())
+        },
+        "param_groups": [{"lr": 1e-3, "params": list(range(len(state)))}],
+    }
+
+
+def assert_loads(path: Path, network: str, state: State, tolerance: float = 0.0) -> None:
+    assert checkpoints.identify(path).fits
+    loaded = checkpoints.load_network(network, path)
+    assert not loaded.training
+    loaded_state = loaded.state_dict()
+    assert loaded_state.keys() == state.keys()
     for key, value in state.items():
-        torch.testing.assert_close(loaded[key], value, rtol=tolerance, atol=tolerance)
-
-
-def test_half_precision_safetensors(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
-    path = tmp_path / "weights.safetensors"
-    save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
-    assert_loads(path, state, tolerance=1e-3)
+        torch.testing.assert_close(loaded_state[key], value, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_torch_containers(tmp_path: Path, state: dict[str, torch.Tensor], zipped: bool) -> None:
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        with_prefix,
+        lambda state: {"optimizer": optimizer_state(state), "state_dict": with_prefix(state)},
+        lambda state: {"model": state, "optimizer_state": optimizer_state(state), "epoch": 7},
+        lambda state: {k: torch.nn.Parameter(v) for k, v in state.items()},
+    ],
+    ids=["plain", "prefix", "prefix in state_dict", "model", "parameters"],
+)
+def test_historical_containers(tmp_path: Path, state: State, wrap: Any, zipped: bool) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(wrap(state), path, _use_new_zipfile_serialization=zipped)
+    assert_loads(path, "mivos_fusion", state)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_half_precision(tmp_path: Path, state: State, zipped: bool) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(in_half(state), path, _use_new_zipfile_serialization=zipped)
+    assert_loads(path, "mivos_fusion", state, tolerance=1e-3)
+
+
+def test_half_precision_safetensors(tmp_path: Path, state: State) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(in_half(state), path)
+    assert_loads(path, "mivos_fusion", state, tolerance=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("network", "manifest"),
+    [
+        ("mivos_propagation", "mivos_prop"),
+        ("mivos_fusion", "mivos_fusion"),
+        ("mivos_scribble", "mivos_s2m"),
+    ],
+)
+def test_official_files_are_recognised(tmp_path: Path, network: str, manifest: str) -> None:
+    path = tmp_path / "weights.pth"
+    small = {
+        key: torch.zeros(1, dtype=torch.float16).expand(shape)
+        for key, shape in golden_shapes(manifest).items()
+        if not key.endswith("num_batches_tracked")  # old files have no counters
+    }
+    torch.save(small, path)
+    found = checkpoints.identify(path)
+    assert (found.network, found.misfit) == (network, "")
+
+
+def test_old_files_without_counters(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    with torch.device("meta"):
+        shapes = checkpoints.NETWORKS["compact"]().state_dict()
+    state = golden_weights({key: tuple(value.shape) for key, value in shapes.items()}, {})
+    torch.save({k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}, path)
+    assert_loads(path, "compact", state)
+
+
+def test_counters_of_a_loaded_network_are_its_own(tmp_path: Path) -> None:
+    (entry,) = checkpoints.registered()
+    network = checkpoints.load_network("compact", entry.path)
+    counters = [b for name, b in network.named_buffers() if name.endswith("num_batches_tracked")]
+    counters[0] += 1
+    assert counters[0] == counters[1] + 1
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("share", [0, 0.001, 0.01, 0.5, 0.99])
+def test_truncated(tmp_path: Path, state: State, zipped: bool, share: float) -> None:
     path = tmp_path / "weights.pth"
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    assert_loads(path, state)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(WeightsError, match=r"weights\.pth.*damaged"):
+        checkpoints.load_network("mivos_fusion", path)
 
 
-def test_prefix_and_optimizer_around(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
-    path = tmp_path / "weights.pth"
-    prefixed = {f"module.{key}": value for key, value in state.items()}
-    torch.save({"state_dict": prefixed, "optimizer": {"lr": 0.1}}, path)
-    assert_loads(path, state)
-
-
-def test_truncated(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+def test_truncated_safetensors(tmp_path: Path, state: State) -> None:
     path = tmp_path / "weights.safetensors"
     save_file(state, path)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(WeightsError, match=r"weights\.safetensors.*damaged"):
-        checkpoints.load_network("compact", path)
+        checkpoints.load_network("mivos_fusion", path)
 
 
-def test_missing_and_unexpected_keys_are_named(
-    tmp_path: Path, state: dict[str, torch.Tensor]
-) -> None:
+def test_missing_unexpected_and_misshapen_keys_are_named(tmp_path: Path, state: State) -> None:
     path = tmp_path / "weights.safetensors"
-    removed = next(iter(state))
-    save_file({k: v for k, v in state.items() if k != removed} | {"extra": torch.ones(1)}, path)
+    removed, misshapen, *_ = state
+    changed = state | {"extra": torch.ones(1), misshapen: torch.ones(2)}
+    del changed[removed]
+    save_file(changed, path)
     found = checkpoints.identify(path)
-    assert (found.network, found.missing, found.unexpected) == ("compact", (removed,), ("extra",))
-    with pytest.raises(WeightsError, match="1 missing keys"):
-        checkpoints.load_network("compact", path)
+    assert found.network == "mivos_fusion"
+    assert (found.missing, found.unexpected) == ((removed,), ("extra",))
+    assert found.mismatched == (misshapen,)
+    with pytest.raises(WeightsError, match=r"1 missing .*1 unexpected .*1 of another shape"):
+        checkpoints.load_network("mivos_fusion", path)
+
+
+def test_another_known_network(tmp_path: Path, state: State) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(state, path)
+    with pytest.raises(WeightsError, match=r"network mivos_fusion.*mivos_propagation are wanted"):
+        checkpoints.load_network("mivos_propagation", path)
 
 
 def test_another_model(tmp_path: Path) -> None:
@@ -72,9 +166,18 @@ def test_another_model(tmp_path: Path) -> None:
         checkpoints.identify(path)
 
 
-def test_keys_that_are_no_strings(tmp_path: Path) -> None:
+def cycle() -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    return content
+
+
+@pytest.mark.parametrize(
+    "content", [{1: torch.ones(2)}, {}, [torch.ones(2)], {"epoch": 3}, torch.ones(2), cycle()]
+)
+def test_no_state_dict(tmp_path: Path, content: object) -> None:
     path = tmp_path / "weights.pth"
-    torch.save({1: torch.ones(2)}, path)
+    torch.save(content, path)
     with pytest.raises(WeightsError, match="no state dict"):
         checkpoints.identify(path)
 
@@ -87,12 +190,33 @@ class Malicious:
         return Path.touch, (self.target,)
 
 
-def test_malicious_pickle_does_not_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("zipped", [True, False])
+def test_malicious_pickle_does_not_run(tmp_path: Path, state: State, zipped: bool) -> None:
     path, touched = tmp_path / "weights.pth", tmp_path / "touched"
-    torch.save({"state_dict": Malicious(touched)}, path)
+    content: Mapping[str, object] = {"state_dict": state, "arguments": Malicious(touched)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(WeightsError, match="could run code"):
         checkpoints.identify(path)
     assert not touched.exists()
+
+
+def test_conversion_keeps_tensors_and_drops_what_is_around(tmp_path: Path, state: State) -> None:
+    source, target = tmp_path / "weights.pth", tmp_path / "weights.safetensors"
+    torch.save({"state_dict": with_prefix(in_half(state)), "epoch": 3}, source)
+    found = checkpoints.convert(source, target)
+    assert (found.network, found.sha256) == ("mivos_fusion", checkpoints.sha256_of(source))
+    converted = load_file(target)
+    assert converted.keys() == state.keys()
+    for key, value in in_half(state).items():
+        torch.testing.assert_close(converted[key], value, rtol=0, atol=0)
+
+
+def test_only_what_fits_is_converted(tmp_path: Path, state: State) -> None:
+    source, target = tmp_path / "weights.pth", tmp_path / "weights.safetensors"
+    torch.save({"extra": torch.ones(1)} | state, source)
+    with pytest.raises(WeightsError, match=r"1 unexpected \(such as extra\)"):
+        checkpoints.convert(source, target)
+    assert not target.exists()
 
 
 def test_the_shipped_card_fits_its_weights() -> None:

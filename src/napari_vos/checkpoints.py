@@ -13,20 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from napari_vos.errors import WeightsError
 from napari_vos.networks.compact import CompactNetwork
+from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork, ScribbleToMaskNetwork
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-WRAPPERS = ("state_dict", "model", "network")
-"""Keys under which training scripts wrap a state dict."""
-
-NETWORKS: dict[str, type[nn.Module]] = {"compact": CompactNetwork}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "compact": CompactNetwork,
+    "mivos_propagation": PropagationNetwork,
+    "mivos_fusion": FusionNetwork,
+    "mivos_scribble": ScribbleToMaskNetwork,
+}
 """Networks whose weights can be recognised, by name."""
+
+COUNTER = "num_batches_tracked"
+"""How keys end that old files lack and that only training reads."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,20 @@ class Identification:
     @property
     def fits(self) -> bool:
         """Whether the file can be loaded."""
-        return not (self.missing or self.unexpected or self.mismatched)
+        return not self.misfit
+
+    @property
+    def misfit(self) -> str:
+        """What doesn't fit, in words; empty if nothing."""
+        return ", ".join(
+            f"{len(keys)} {kind} (such as {', '.join(keys[:3])})"
+            for kind, keys in (
+                ("missing", self.missing),
+                ("unexpected", self.unexpected),
+                ("of another shape", self.mismatched),
+            )
+            if keys
+        )
 
 
 def registered() -> tuple[WeightsEntry, ...]:
@@ -132,30 +150,38 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"There is no weights file {path}.") from None
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} isn't a file of plain tensors, so it isn't opened: "
-            "unpickling it could run code. Convert it where you trust it."
+            f"{path} is damaged, or holds more than plain tensors: that isn't opened, because "
+            "unpickling it could run code. Get the file again, or take the tensors out of it "
+            "where you trust it."
         ) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
+    except Exception as error:  # a damaged pickle can raise anything
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
             f"{path} can't be read as weights; it may be damaged: {first_line}"
         ) from error
-    while isinstance(content, Mapping):
-        inner = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            break
-        content = content[inner]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(key, str) and torch.is_tensor(value) for key, value in content.items()
-    ):
+    wrapped = [content, *content.values()] if isinstance(content, Mapping) else []
+    state = max(filter(_is_state_dict, wrapped), key=len, default=None)
+    if state is None:
         raise WeightsError(f"{path} holds no state dict of tensors.")
-    return {key.removeprefix("module."): value for key, value in content.items()}
+    return {key.removeprefix("module."): value.detach() for key, value in state.items()}
+
+
+def _is_state_dict(content: object) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and len(content) > 0
+        and all(isinstance(key, str) and torch.is_tensor(v) for key, v in content.items())
+    )
 
 
 @cache
 def _expected_shapes(network: str) -> Mapping[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in _without_values(network).state_dict().items()}
+
+
+def _without_values(network: str) -> nn.Module:
     with torch.device("meta"):
-        return {key: tuple(value.shape) for key, value in NETWORKS[network]().state_dict().items()}
+        return NETWORKS[network]()
 
 
 def identify(path: str | Path) -> Identification:
@@ -167,25 +193,44 @@ def identify(path: str | Path) -> Identification:
         If the file can't be read, or shares no key with any network.
     """
     path = Path(path)
-    found = {key: tuple(value.shape) for key, value in read_state_dict(path).items()}
-    shared = {name: len(found.keys() & _expected_shapes(name).keys()) for name in NETWORKS}
+    return _identify(path, read_state_dict(path))
+
+
+def _identify(path: Path, state: Mapping[str, Tensor]) -> Identification:
+    shared = {name: len(state.keys() & _expected_shapes(name).keys()) for name in NETWORKS}
     network = max(shared, key=lambda name: shared[name])
     if shared[network] == 0:
         raise WeightsError(
-            f"{path} holds weights of no known network: {len(found)} keys such as "
-            f"{', '.join(list(found)[:3])}. Known networks: {', '.join(NETWORKS)}."
+            f"{path} holds weights of no known network: {len(state)} keys such as "
+            f"{', '.join(list(state)[:3])}. Known networks: {', '.join(NETWORKS)}."
         )
     expected = _expected_shapes(network)
     return Identification(
         path,
         network,
         sha256_of(path),
-        missing=tuple(sorted(expected.keys() - found.keys())),
-        unexpected=tuple(sorted(found.keys() - expected.keys())),
-        mismatched=tuple(
-            sorted(k for k in expected.keys() & found.keys() if expected[k] != found[k])
-        ),
+        missing=tuple(k for k in expected if k not in state and not k.endswith(COUNTER)),
+        unexpected=tuple(k for k in state if k not in expected),
+        mismatched=tuple(k for k in expected if k in state and expected[k] != state[k].shape),
     )
+
+
+def _read_fitting(path: Path, network: str | None) -> tuple[Identification, dict[str, Tensor]]:
+    """Read weights that fit `network`, or any known one if it is None."""
+    state = read_state_dict(path)
+    found = _identify(path, state)
+    if found.network != (network or found.network):
+        raise WeightsError(
+            f"{path} holds weights of the network {found.network}, and those of {network} are "
+            "wanted. Choose another file."
+        )
+    if not found.fits:
+        raise WeightsError(
+            f"{path} is for the network {found.network} and doesn't fit it: {found.misfit}. "
+            "Choose weights of this network."
+        )
+    counters = (key for key in _expected_shapes(found.network) if key.endswith(COUNTER))
+    return found, {key: torch.tensor(0) for key in counters} | state
 
 
 def load_network(network: str, path: Path) -> nn.Module:
@@ -196,25 +241,33 @@ def load_network(network: str, path: Path) -> nn.Module:
     WeightsError
         If the file isn't for this network; names what is missing and unexpected.
     """
-    identification = identify(path)
-    if identification.network != network or not identification.fits:
-        raise WeightsError(
-            f"{path} doesn't fit the {network} network: "
-            + "; ".join(
-                f"{len(keys)} {kind} keys such as {keys[0]}"
-                for kind, keys in (
-                    ("missing", identification.missing),
-                    ("unexpected", identification.unexpected),
-                    ("differently shaped", identification.mismatched),
-                )
-                if keys
-            )
-        )
-    module = NETWORKS[network]()
+    _, state = _read_fitting(path, network)
+    module = _without_values(network)
     module.load_state_dict(
         {
             key: value.float() if value.is_floating_point() else value
-            for key, value in read_state_dict(path).items()
-        }
+            for key, value in state.items()
+        },
+        assign=True,
     )
     return module.eval()
+
+
+def convert(source: Path, target: Path) -> Identification:
+    """Write the weights of a file to safetensors, in the precision they have.
+
+    Returns
+    -------
+    Identification
+        Of `source`.
+
+    Raises
+    ------
+    WeightsError
+        If the file fits no known network.
+    OSError
+        If `target` can't be written.
+    """
+    found, state = _read_fitting(source, None)
+    target.write_bytes(save({key: value.clone().contiguous() for key, value in state.items()}))
+    return found

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from safetensors.torch import save_file
+import torch
+from safetensors.torch import load_file, save_file
 
 from napari_vos import checkpoints
 from napari_vos.networks.compact import CompactNetwork
@@ -44,3 +45,21 @@ def test_what_does_not_fit(fails, state_dict, weights_file, tmp_path):
     weights_file.write_bytes(b"nothing")
     assert str(weights_file) in fails("weights", "check", weights_file)
     assert "no.safetensors" in fails("weights", "check", tmp_path / "no.safetensors")
+
+
+def test_convert(run_json, fails, state_dict, tmp_path):
+    source, target = tmp_path / "own.pth", tmp_path / "own.safetensors"
+    torch.save({"model": state_dict, "epoch": 3}, source)
+    converted = run_json("weights", "convert", source, target)
+    assert converted["network"] == "compact"
+    assert load_file(target).keys() == state_dict.keys()
+    assert str(target) in fails("weights", "convert", source, target)
+    assert "'own.safetensors'" in fails("weights", "convert", source, tmp_path / "own.pt")
+    assert "state dict" in fails("weights", "convert", empty(tmp_path), tmp_path / "a.safetensors")
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def empty(folder):
+    path = folder / "empty.pth"
+    torch.save({}, path)
+    return path

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from napari_vos.cli.options import AsJson, report
-from napari_vos.errors import WeightsError
+from napari_vos.errors import StoreError, WeightsError
 
-weights = typer.Typer(help="List and check weights.", no_args_is_help=True)
+weights = typer.Typer(help="List, check and convert weights.", no_args_is_help=True)
 
 
 @weights.command("list")
@@ -49,18 +50,30 @@ def check_weights(
         found = identify(path)
         if not found.fits:
             raise WeightsError(
-                f"'{path}' is for the network {found.network} and doesn't fit it: "
-                + ", ".join(
-                    f"{len(keys)} {kind} (such as {keys[0]})"
-                    for kind, keys in (
-                        ("missing", found.missing),
-                        ("unexpected", found.unexpected),
-                        ("of another shape", found.mismatched),
-                    )
-                    if keys
-                )
-                + ". Choose weights of this network."
+                f"'{path}' is for the network {found.network} and doesn't fit it: {found.misfit}. "
+                "Choose weights of this network."
             )
         checked.append({"path": str(path), "network": found.network, "sha256": found.sha256})
     lines = [f"{c['path']}: fits {c['network']}, sha256 {c['sha256']}" for c in checked]
     report({"weights": checked}, "\n".join(lines) or "There are none.", as_json=as_json)
+
+
+@weights.command("convert")
+def convert_weights(
+    source: Annotated[Path, typer.Argument(help="Weights of a known network.")],
+    target: Annotated[Path, typer.Argument(help="File to write: .safetensors.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write weights to safetensors, the same tensors without anything around them."""
+    from napari_vos.checkpoints import convert
+    from napari_vos.io.output import whole_output
+
+    if target.suffix != ".safetensors":
+        raise StoreError(f"Can't write '{target}': call it '{target.stem}.safetensors'.")
+    with whole_output(target, overwrite=False) as temporary:
+        found = convert(source, temporary)
+    report(
+        {"path": str(target), "network": found.network, "source_sha256": found.sha256},
+        f"{target}: weights of {found.network}",
+        as_json=as_json,
+    )
