@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
+from qtpy.QtGui import QDropEvent
 
 from napari_vos import bind
 from napari_vos._napari.folders import is_session
 from napari_vos._napari.snapshot import METADATA
 from napari_vos.errors import FramesError
 from napari_vos.frames import FrameStack
+from napari_vos.io import open_frames
 from napari_vos.session import Finish, Session
 from napari_vos.store.folder import SessionFolder
 
@@ -150,6 +153,31 @@ def test_the_view_follows_only_if_it_should(window: Any, factory: Any) -> None:
     window.finish()
     assert shown
     assert min(shown) >= 6
+
+
+def test_a_dropped_session_folder_opens(window: Any, images: Any, masks: Any, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "cells.tif", images, metadata={"axes": "TYX"})
+    with Session(open_frames(tmp_path / "cells.tif"), folder=tmp_path / "old") as session:
+        session.add_mask(0, masks[0])
+    viewer = window.viewer
+    viewer.layers.clear()
+    files = QMimeData()
+    files.setUrls([QUrl.fromLocalFile(str(tmp_path / "old"))])
+    corner = QPointF(5, 5)
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    viewer.window._qt_viewer.dropEvent(
+        QDropEvent(corner, Qt.DropAction.CopyAction, files, buttons, keys)
+    )
+    assert [layer.name for layer in viewer.layers] == ["cells.tif", "cells.tif results"]
+    np.testing.assert_array_equal(window.results.data[0], masks[0])
+    np.testing.assert_array_equal(viewer.layers[0].data, images)
+    window.widget.form.folder.value = None
+    window.widget.form.labels.value = window.results
+    window.widget.form.user_frames.value = "this frame"
+    viewer.dims.set_point(0, 0)
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    assert window.ids_by_frame == [{1, 7}] * 12
 
 
 def test_an_opened_session_goes_on(window: Any, factory: Any, images: Any, tmp_path: Path) -> None:

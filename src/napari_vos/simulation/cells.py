@@ -65,7 +65,7 @@ def make_texture(rng: np.random.Generator, scenario: Scenario) -> NDArray[np.flo
     sigma = max(0.8, scenario.texture_size * side / 2)
     coarse = ndimage.gaussian_filter(rng.standard_normal((side, side)), sigma, mode="wrap")
     fine = ndimage.gaussian_filter(rng.standard_normal((side, side)), 1.0, mode="wrap")
-    texture = coarse / coarse.std() + 0.5 * fine / fine.std()
+    texture = scenario.coarseness * coarse / coarse.std() + 0.5 * fine / fine.std()
     if scenario.granules:
         rows, columns = rng.integers(0, side, (2, scenario.granules))
         grains = np.zeros((side, side))

@@ -166,7 +166,8 @@ def form_image(
         slope = np.cos(scenery.light_angle) * ndimage.sobel(relief, 0) + np.sin(
             scenery.light_angle
         ) * ndimage.sobel(relief, 1)
-        picture = ground + 0.5 + signal * (0.08 * slope + 0.08 * texture * inside)
+        body = (0.08 * texture - scenario.shade) * inside
+        picture = ground + 0.5 + signal * (0.08 * slope + body)
         return picture
     outer = ndimage.gaussian_filter(inside, 2.2 * unit) * (1 - inside)
     if scenario.modality is Modality.PHASE:
@@ -178,15 +179,15 @@ def form_image(
             ground + 0.4 + signal * (0.45 * body + bright + seam + rim + 0.25 * scenery.debris)
         )
         return picture
-    fringe = ndimage.gaussian_laplace(thickness, 1.3 * unit) * unit**2
+    seam_width = (0.5 + scenario.halo) * unit
+    fringe = ndimage.gaussian_laplace(thickness, seam_width) * seam_width**2
     picture = (
         ground
         + 0.5
         + signal
         * (
-            scenery.polarity * 1.5 * fringe
-            + 0.25 * texture * inside
-            - 0.1 * inside * canvas.brightness
+            scenery.polarity * fringe
+            + (0.35 * texture - scenario.shade) * inside
             + 0.2 * scenery.debris
         )
     )

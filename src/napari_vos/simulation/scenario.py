@@ -64,6 +64,8 @@ class Scenario:
     texture, texture_size, granules
         Contrast inside a cell, its size relative to the diameter, and the
         number of bright or dark grains.
+    coarseness
+        Share of the texture that is coarser than grain, in [0, 1].
     patchiness
         How much the texture turns into few bright patches on a dim ground; 0 for an even one.
     texture_change
@@ -71,7 +73,9 @@ class Scenario:
     gradient
         How much a cell fades from its body to its tips, in [0, 1].
     halo
-        Strength of the bright or dark seam outside the cells.
+        Strength of the bright or dark seam outside the cells; its width in bright field.
+    shade
+        How much darker than the background a body is as a whole, in bright field and DIC.
     background, background_texture
         Grey level between the cells, and its unevenness.
     contrast_change
@@ -112,10 +116,12 @@ class Scenario:
     texture: float = 0.2
     texture_size: float = 0.15
     granules: int = 0
+    coarseness: float = 1.0
     patchiness: float = 0.0
     texture_change: float = 0.1
     gradient: float = 0.0
     halo: float = 0.5
+    shade: float = 0.0
     background: float = 0.2
     background_texture: float = 0.05
     contrast_change: float = 0.0
@@ -146,8 +152,8 @@ def random_scenario(
         Of the movie.
     """
     if modality is None:
-        modality = Modality(rng.choice(list(Modality), p=[0.36, 0.22, 0.2, 0.1, 0.12]))
-    smallest, largest = (24, 120) if modality is Modality.DIC else (13, 92)
+        modality = Modality(rng.choice(list(Modality), p=[0.36, 0.19, 0.2, 0.07, 0.18]))
+    smallest, largest = (24, 120) if modality in (Modality.DIC, Modality.BRIGHT_FIELD) else (13, 92)
     diameter = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
     room = shape[0] * shape[1] / diameter**2
     fill = rng.uniform(0.12, 0.9)
@@ -199,7 +205,10 @@ def random_scenario(
         scenario = replace(
             scenario,
             texture=rng.uniform(0.2, 1.0),
+            coarseness=rng.choice([1.0, 0.2, 0.2]) * rng.random(),
             granules=int(rng.choice([0, 10, 40, 150, 400])),
+            shade=rng.normal(0, 0.06),
+            blur=rng.uniform(0.4, 1.5),
             fibres=int(rng.choice([0, 0, 10, 40])),
         )
     return scenario
