@@ -19,7 +19,9 @@ def run():
     """Call the program; returns exit code, standard output, standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        result = CliRunner().invoke(
+            app, [str(argument) for argument in arguments], prog_name="napari-vos"
+        )
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result.exit_code, result.stdout, result.stderr

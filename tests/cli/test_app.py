@@ -40,8 +40,24 @@ def test_help_loads_nothing_heavy(arguments, told):
         assert word in finished.stdout
 
 
-def test_unknown_commands_are_refused(run):
-    code, out, err = run("segmentate")
-    assert code == 2
-    assert out == ""
-    assert "segmentate" in err
+@pytest.mark.parametrize(
+    ("arguments", "told", "expected"),
+    [
+        ([], "Missing command", "demo, propagate, evaluate"),
+        (["segmentate"], "'segmentate'", "demo, propagate, evaluate"),
+        (["--loud"], "--loud", "demo, propagate, evaluate"),
+        (["weights"], "Missing command", "list, check, convert"),
+        (["weights", "burn"], "'burn'", "list, check, convert"),
+        (["propagate", "--loud"], "--loud", "napari-vos propagate [OPTIONS]"),
+        (["propagate", "a.tif"], "'PROMPTS'", "napari-vos propagate [OPTIONS]"),
+        (["propagate", "a.tif", "b.tif"], "--output", "napari-vos propagate --help"),
+        (["evaluate", "a.tif", "b.tif", "c.tif"], "c.tif", "TRUTH"),
+        (["evaluate", "a.tif", "b.tif", "--frames"], "--frames", "napari-vos evaluate --help"),
+        (["train", "compact", "--minutes", "many"], "--minutes", "a valid number"),
+        (["train", "compact", "--scenes", "0"], "--scenes", "greater than or equal to 1"),
+    ],
+)
+def test_a_command_line_that_cannot_be_understood(fails, arguments, told, expected):
+    line = fails(*arguments)
+    assert told in line
+    assert expected in line

@@ -11,8 +11,12 @@ from napari_vos.cli.options import AsJson, Frames, parse_frames, report
 
 
 def evaluate(
-    result: Annotated[Path, typer.Argument(help="Labels to score.", show_default=False)],
-    truth: Annotated[Path, typer.Argument(help="True labels.", show_default=False)],
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="Labels to score.", show_default=False)
+    ],
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="True labels.", show_default=False)
+    ],
     prompts: Annotated[
         Path | None,
         typer.Option(help="What was prompted: its objects are scored, its frames aren't."),

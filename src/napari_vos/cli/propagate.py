@@ -36,10 +36,13 @@ _INTERRUPTED = 130
 
 
 def propagate(
-    images: Annotated[Path, typer.Argument(help="The time-lapse.", show_default=False)],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="The time-lapse.", show_default=False)
+    ],
     prompts: Annotated[
         Path,
         typer.Argument(
+            metavar="PROMPTS",
             help="Labels of the same frames; those that aren't empty are yours.",
             show_default=False,
         ),

@@ -15,7 +15,9 @@ TOLERATED_SHARE = 0.001
 
 
 def replay(
-    session: Annotated[Path, typer.Argument(help="Folder of the session.", show_default=False)],
+    session: Annotated[
+        Path, typer.Argument(metavar="SESSION", help="Folder of the session.", show_default=False)
+    ],
     images: Annotated[
         Path | None, typer.Option(help="Its images, if they aren't where they were.")
     ] = None,

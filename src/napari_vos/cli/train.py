@@ -10,7 +10,7 @@ import typer
 from napari_vos.cli.options import AsJson, report
 from napari_vos.errors import FramesError
 
-train = typer.Typer(help="Train a network by its recipe.", no_args_is_help=True)
+train = typer.Typer(help="Train a network by its recipe.")
 
 
 @train.callback()

@@ -10,7 +10,7 @@ import typer
 from napari_vos.cli.options import AsJson, report
 from napari_vos.errors import StoreError, WeightsError
 
-weights = typer.Typer(help="List, check and convert weights.", no_args_is_help=True)
+weights = typer.Typer(help="List, check and convert weights.")
 
 
 @weights.command("list")
@@ -60,8 +60,8 @@ def check_weights(
 
 @weights.command("convert")
 def convert_weights(
-    source: Annotated[Path, typer.Argument(help="Weights of a known network.")],
-    target: Annotated[Path, typer.Argument(help="File to write: .safetensors.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Weights of a known network.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="File to write: .safetensors.")],
     as_json: AsJson = False,
 ) -> None:
     """Write weights to safetensors, the same tensors without anything around them."""
