@@ -16,6 +16,7 @@ def test_new_folders_have_the_name_and_never_exist(
     first = folders.new_folder("my cells/01.tif")
     assert first.parent == tmp_path
     assert first.name.startswith("my_cells_01_tif_")
+    assert first.suffix == ".session"
     made = []
     for _ in range(3):
         folder = folders.new_folder("cells")

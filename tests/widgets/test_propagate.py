@@ -155,14 +155,18 @@ def test_the_view_follows_only_if_it_should(window: Any, factory: Any) -> None:
     assert min(shown) >= 6
 
 
-def test_a_dropped_session_folder_opens(window: Any, images: Any, masks: Any, tmp_path: Path) -> None:
+def test_a_dropped_session_folder_opens(
+    window: Any, images: Any, masks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A question about the reader would wait for ever.
+    monkeypatch.delattr("napari._qt.qt_viewer.handle_gui_reading")
     tifffile.imwrite(tmp_path / "cells.tif", images, metadata={"axes": "TYX"})
-    with Session(open_frames(tmp_path / "cells.tif"), folder=tmp_path / "old") as session:
+    with Session(open_frames(tmp_path / "cells.tif"), folder=tmp_path / "a.session") as session:
         session.add_mask(0, masks[0])
     viewer = window.viewer
     viewer.layers.clear()
     files = QMimeData()
-    files.setUrls([QUrl.fromLocalFile(str(tmp_path / "old"))])
+    files.setUrls([QUrl.fromLocalFile(str(tmp_path / "a.session"))])
     corner = QPointF(5, 5)
     buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     viewer.window._qt_viewer.dropEvent(

@@ -10,6 +10,9 @@ from platformdirs import user_data_path
 
 from napari_vos._napari.settings import read_setting
 
+SUFFIX = ".session"
+"""How a session's folder should end: napari then opens it without asking for a reader."""
+
 
 def is_session(folder: Path) -> bool:
     """Return whether there is a session in a folder."""
@@ -22,7 +25,7 @@ def new_folder(name: str) -> Path:
     base = Path(chosen).expanduser() if chosen else user_data_path("napari-vos") / "sessions"
     stem = re.sub(r"[^\w-]+", "_", name).strip("_")[:40] or "session"
     stamp = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-    folder, n = base / f"{stem}_{stamp}", 2
+    folder, n = base / f"{stem}_{stamp}{SUFFIX}", 2
     while folder.exists():
-        folder, n = base / f"{stem}_{stamp}_{n}", n + 1
+        folder, n = base / f"{stem}_{stamp}_{n}{SUFFIX}", n + 1
     return folder

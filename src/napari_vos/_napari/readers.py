@@ -42,20 +42,21 @@ def read_session(path: str | list[str]) -> list[LayerData]:
     about = SessionFolder.open(folder, read_only=True).about["frames"]
     labels = zarr.open_array(folder / "labels.zarr", mode="r+")
     metadata = {METADATA: {"session": str(folder)}}
+    name = Path(about["name"]).name
     layers: list[LayerData] = [
-        (labels, {"name": f"{about['name']} results", "metadata": metadata}, "labels")
+        (labels, {"name": f"{name} results", "metadata": metadata}, "labels")
     ]
     if about["path"] is None:
-        show_warning(f"The session was made from an array ('{about['name']}'): open that too.")
+        show_warning(f"The session was made from an array ('{name}'): open that too.")
         return layers
     try:
         frames = open_frames(about["path"], axes=about["axes"], channels=about["channels"])
     except FramesError as error:
         show_warning(f"The session's images can't be opened: {error} Open them yourself.")
         return layers
-    image = {"name": frames.name, "axis_labels": ("t", "y", "x")}
+    image = {"name": name, "axis_labels": ("t", "y", "x")}
     if frames.n_channels > 1:
-        return [(_lazy(frames), {"name": frames.name, "channel_axis": 1}, "image"), *layers]
+        return [(_lazy(frames), {"name": name, "channel_axis": 1}, "image"), *layers]
     return [(_lazy(frames)[:, 0], image, "image"), *layers]
 
 

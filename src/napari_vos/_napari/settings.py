@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from napari.settings import get_plugin_settings
+import os
+
+from napari.settings import get_plugin_settings, get_settings
 
 
 def read_setting(group: str, name: str, *, default: object) -> object:
@@ -15,3 +17,13 @@ def read_setting(group: str, name: str, *, default: object) -> object:
     except KeyError:
         return default
     return getattr(getattr(settings, group, None), name, default)
+
+
+def prefer_reader(suffix: str) -> None:
+    """Open folders with this ending by this plugin, unless the user has chosen another.
+
+    napari itself reads any folder too, and would ask each time.
+    """
+    plugins, pattern = get_settings().plugins, f"*{suffix}{os.sep}"
+    if pattern not in plugins.extension2reader:
+        plugins.extension2reader = {**plugins.extension2reader, pattern: "napari-vos"}

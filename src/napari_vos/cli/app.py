@@ -49,6 +49,8 @@ def _told_in_one_line() -> Iterator[None]:
 
 def _expected(context: Any) -> str:
     """Return what a command line should have looked like."""
+    if context is None:  # an option without its value: the message names it
+        return "See 'napari-vos --help'."
     path, commands = context.command_path, getattr(context.command, "commands", None)
     if commands:
         return f"Expected one of the commands {', '.join(commands)}; see '{path} --help'."

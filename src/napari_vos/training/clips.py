@@ -121,7 +121,7 @@ def _choose_frames(rng: np.random.Generator, scene: Scene, track: Track, length:
     present = track.frames
     stride = int(rng.choice([1, 1, 1, 2, 3]))
     last = present[-1]
-    if track.ends and rng.random() < 0.5:
+    if track.ends and rng.random() < 0.7:
         # A clip to just beyond the end teaches when to stop.
         start = max(present[0], last - int(rng.integers(max(0, length - 5), length - 2)))
         start = max(t for t in present if t <= start)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ENDING_SHARE = 0.3
+ENDING_SHARE = 0.5
 """Share of the clips cut from objects that divide, vanish or leave, where a movie has such."""
 
 

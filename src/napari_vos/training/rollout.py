@@ -26,7 +26,7 @@ class Losses(NamedTuple):
     @property
     def total(self) -> Tensor:
         """What is minimised."""
-        return self.mask + 0.2 * self.presence + 0.1 * self.quality
+        return self.mask + 0.5 * self.presence + 0.1 * self.quality
 
 
 def roll_out(network: CompactNetwork, clips: Clips, *, generator: torch.Generator) -> Losses:

@@ -11,9 +11,11 @@ import numpy as np
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_vos._napari.folders import SUFFIX
 from napari_vos._napari.job import Job, OpenSessions
 from napari_vos._napari.notify import told
 from napari_vos._napari.run import Run
+from napari_vos._napari.settings import prefer_reader
 from napari_vos._napari.snapshot import METADATA, UserFrames, take_image, take_prompts
 from napari_vos.errors import FramesError
 from napari_vos.session import Finish, Progress, Session
@@ -40,6 +42,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        prefer_reader(SUFFIX)
         form = PropagateForm()
         propagate = PushButton(text="Propagate", tooltip="Carry the masks through time.")
         cancel = PushButton(text="Cancel", enabled=False, tooltip="Stop; finished frames are kept.")
