@@ -64,9 +64,9 @@ class CompactTraining:
     movies: tuple[Path, ...] = ()
     movie_share: float = 0.15
     minutes: float = 60.0
-    batch_size: int = 12
-    clip_length: int = 5
-    learning_rate: float = 1.5e-3
+    batch_size: int = 8
+    clip_length: int = 8
+    learning_rate: float = 2e-3
     seed: int = 0
     workers: int = 1
 
