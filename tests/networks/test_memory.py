@@ -71,6 +71,20 @@ def test_a_memory_of_one_position_is_read_everywhere() -> None:
     torch.testing.assert_close(read_memory(key, value, query, top_k=16), value.expand(-1, -1, 7))
 
 
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("top_k", [3, None])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_loses_no_more_than_rounding_the_values(
+    dtype: torch.dtype, top_k: int | None, grad: bool
+) -> None:
+    key, value, query = (part.to(dtype) for part in random_memory(60))
+    with torch.set_grad_enabled(grad):
+        read = read_memory(key, value, 20 * query, top_k=top_k)
+    assert read.dtype == dtype
+    exact = read_memory(key.float(), value.float(), 20 * query.float(), top_k=top_k)
+    torch.testing.assert_close(read.float(), exact, rtol=0, atol=4 * torch.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("top_k", [3, None])
 @torch.no_grad()
 def test_the_affinity_exists_in_chunks_only(

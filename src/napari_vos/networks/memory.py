@@ -41,21 +41,22 @@ def read_memory(
     Returns
     -------
     Tensor
-        (B, V, Q) float.
+        (B, V, Q), of the values' dtype.
     """
     batch, depth, positions = memory_key.shape
-    query = query_key.transpose(1, 2) / math.sqrt(depth)
+    key = memory_key.float()  # a softmax of affinities in half precision is far off
+    query = query_key.transpose(1, 2).float() / math.sqrt(depth)
     values = memory_value.transpose(1, 2).contiguous()
     top_k = positions if top_k is None else min(top_k, positions)
     entries = batch * (positions + (top_k * values.shape[2] if top_k < positions else 0))
     read = []
     for chunk in torch.split(query, max(1, CHUNK_ENTRIES // entries), dim=1):
-        affinity = chunk @ memory_key
+        affinity = chunk @ key
         if top_k == positions:
-            read.append(torch.softmax(affinity, dim=-1) @ values)
+            read.append(torch.softmax(affinity, dim=-1).to(values.dtype) @ values)
         else:
             best, index = affinity.topk(top_k, dim=-1, sorted=False)
-            read.append(_weighted_sum(torch.softmax(best, dim=-1), index, values))
+            read.append(_weighted_sum(torch.softmax(best, dim=-1).to(values.dtype), index, values))
     return torch.cat(read, dim=1).transpose(1, 2)
 
 
@@ -63,7 +64,6 @@ def _weighted_sum(weight: Tensor, index: Tensor, values: Tensor) -> Tensor:
     """Return (B, Q, V) from weight and index (B, Q, K) and values (B, N, V)."""
     batch, positions, _ = values.shape
     rows = torch.arange(batch, device=index.device)[:, None, None]
-    weight = weight.to(values.dtype)
     if torch.is_grad_enabled() or values.device.type == "mps":
         return torch.einsum("bqk,bqkv->bqv", weight, values[rows, index])
     # Three times as fast, but slow to differentiate and not there on every device.
