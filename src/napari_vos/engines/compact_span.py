@@ -18,9 +18,10 @@ from napari_vos.engines.places import (
     place_around,
     recenter,
     region_of,
+    visible_part,
 )
 from napari_vos.engines.tracks import Outline, Track, outline_of, pack, unpack
-from napari_vos.engines.windows import standardize
+from napari_vos.engines.windows import mark_border, standardize
 from napari_vos.networks.compact import IMAGE_CHANNELS
 from napari_vos.store.evidence import (
     EndReason,
@@ -209,7 +210,8 @@ class SpanRun:
         for object_id, place in places.items():
             region = region_of(place, self.shape)
             window = crop(planes[:, *region.slices], region, place, outside="border")
-            images[object_id] = standardize(window[None])[0][channels]
+            image = standardize(window[None])[0][channels]
+            images[object_id] = image * visible_part(place, self.shape)
         return images
 
     def _views(
@@ -227,6 +229,7 @@ class SpanRun:
             own = np.zeros(region.shape, np.float32)
             add_to(own, region, item)
             others = np.clip(known[region.slices] - own, 0, 1)
-            planes = crop(np.stack([own, others]), region, place, outside="zeros")
-            views[object_id] = View(images[object_id], planes[:1], planes[1:])
+            mask, around = crop(np.stack([own, others]), region, place, outside="zeros").chunk(2)
+            image, around = mark_border(images[object_id], around, visible_part(place, self.shape))
+            views[object_id] = View(image, mask, around)
         return views

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from napari_vos.engines.windows import WINDOW_SIZE, crop_windows, paste_windows, window_side
+from napari_vos.engines.windows import (
+    WINDOW_SIZE,
+    crop_windows,
+    paste_windows,
+    window_side,
+    within_frame,
+)
 from napari_vos.store.evidence import Box, window_of
 
 if TYPE_CHECKING:
@@ -65,6 +71,12 @@ def crop(planes: NDArray[np.float32], region: Box, place: Place, *, outside: str
     center = torch.tensor([[place.y - region.top, place.x - region.left]], dtype=torch.float32)
     side = torch.tensor([place.side], dtype=torch.float32)
     return crop_windows(torch.from_numpy(planes.copy())[None], center, side, outside=outside)[0]
+
+
+def visible_part(place: Place, shape: tuple[int, int]) -> Tensor:
+    """Return (1, S, S) float: 1 where the window shows the frame, 0 beyond its border."""
+    center = torch.tensor([[place.y, place.x]], dtype=torch.float32)
+    return within_frame(center, torch.tensor([place.side], dtype=torch.float32), shape)[0]
 
 
 def paste(

@@ -75,6 +75,28 @@ def _grid(centers: Tensor, sides: Tensor, shape: torch.Size, size: int) -> Tenso
     )
 
 
+def within_frame(
+    centers: Tensor, sides: Tensor, shape: tuple[int, int], *, size: int = WINDOW_SIZE
+) -> Tensor:
+    """Return (B, 1, size, size) float: 1 where a window shows the frame, 0 beyond its border."""
+    steps = (torch.arange(size, device=centers.device, dtype=centers.dtype) + 0.5) / size - 0.5
+    rows = centers[:, :1] + steps * sides[:, None]
+    columns = centers[:, 1:] + steps * sides[:, None]
+    height, width = shape
+    visible_rows = (rows >= -0.5) & (rows <= height - 0.5)
+    visible_columns = (columns >= -0.5) & (columns <= width - 0.5)
+    return (visible_rows[:, :, None] & visible_columns[:, None, :])[:, None].to(centers.dtype)
+
+
+def mark_border(image: Tensor, others: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Show the network where the frame ends.
+
+    Beyond the border the image is 0 and others is -1: a mask that is cut there
+    is cut by the frame, and grows when the object moves in.
+    """
+    return image * visible, others * visible - (1 - visible)
+
+
 def paste_windows(
     windows: Tensor, centers: Tensor, sides: Tensor, shape: tuple[int, int]
 ) -> Tensor:

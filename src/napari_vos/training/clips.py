@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from napari_vos.engines.windows import WINDOW_SIZE, crop_windows, window_side
+from napari_vos.engines.windows import WINDOW_SIZE, crop_windows, window_side, within_frame
 from napari_vos.store.evidence import window_of
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Clips(NamedTuple):
         (B, F, 3, S, S) float32, S = `CANVAS_SIZE`.
     masks, others
         (B, F, 1, S, S) float32 in [0, 1].
+    visible
+        (B, F, 1, S, S) float32: 1 inside the movie's frame, 0 beyond it.
     presence
         (B, F) float32: 1 there, 0 gone, -1 unknown.
     """
@@ -39,6 +41,7 @@ class Clips(NamedTuple):
     images: torch.Tensor
     masks: torch.Tensor
     others: torch.Tensor
+    visible: torch.Tensor
     presence: torch.Tensor
 
 
@@ -88,7 +91,7 @@ def sample_clip(rng: np.random.Generator, scene: Scene, track: Track, *, length:
     side = window_side(extent) * CANVAS_SIZE / WINDOW_SIZE * float(np.exp(rng.normal(0, 0.12)))
     center = np.array([(box.top + box.bottom - 1) / 2, (box.left + box.right - 1) / 2])
     reference_box = window_of(scene.labels[frames[0]] == track.object_id)
-    images, masks, others, presence = [], [], [], []
+    images, planes, presence = [], [], []
     hidden = _hidden_neighbours(rng, scene, track, frames)
     for index, t in enumerate(frames):
         here = center
@@ -99,19 +102,23 @@ def sample_clip(rng: np.random.Generator, scene: Scene, track: Track, *, length:
                     (reference_box.left + reference_box.right - 1) / 2,
                 ]
             )
-        image, mask, other = _cut(scene, t, track.object_id, hidden, here, float(side))
+        image, known = _cut(scene, t, track.object_id, hidden, here, float(side))
         images.append(image)
-        masks.append(mask)
-        others.append(other)
+        planes.append(known)
         there = t in track.frames
         presence.append(1.0 if there else (0.0 if scene.exact else -1.0))
     picture = _augment(rng, torch.stack(images))
-    clip = torch.cat([picture, torch.stack(masks), torch.stack(others)], dim=1)
+    clip = torch.cat([picture, torch.stack(planes)], dim=1)
     if rng.random() < 0.5:
         clip = clip.flip(-1)
     clip = torch.rot90(clip, int(rng.integers(4)), (-2, -1)).contiguous()
+    clip = clip[None]
     return Clips(
-        clip[None, :, :3], clip[None, :, 3:4], clip[None, :, 4:5], torch.tensor([presence])
+        images=clip[:, :, :3],
+        masks=clip[:, :, 3:4],
+        others=clip[:, :, 4:5],
+        visible=clip[:, :, 5:],
+        presence=torch.tensor([presence]),
     )
 
 
@@ -171,7 +178,8 @@ def _cut(
     hidden: NDArray[np.intp],
     center: NDArray[np.float64],
     side: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the image (3, S, S), and mask, others and visible part (3, S, S)."""
     height, width = scene.labels.shape[1:]
     half = side / 2 + 2
     top, left = max(0, int(center[0] - half)), max(0, int(center[1] - half))
@@ -186,7 +194,8 @@ def _cut(
     sides = torch.tensor([side])
     image = crop_windows(image[None], where, sides, size=CANVAS_SIZE, outside="border")[0]
     planes = crop_windows(planes[None], where, sides, size=CANVAS_SIZE)[0]
-    return image.expand(3, -1, -1), planes[:1], planes[1:]
+    visible = within_frame(where, sides, labels.shape, size=CANVAS_SIZE)[0]
+    return image.expand(3, -1, -1), torch.cat([planes, visible])
 
 
 def _augment(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor:

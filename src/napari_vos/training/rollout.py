@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_vos.engines.windows import WINDOW_SIZE, crop_windows, paste_windows, standardize
+from napari_vos.engines.windows import (
+    WINDOW_SIZE,
+    crop_windows,
+    mark_border,
+    paste_windows,
+    standardize,
+)
 from napari_vos.training.clips import CANVAS_SIZE, Clips
 
 if TYPE_CHECKING:
@@ -54,15 +60,16 @@ def roll_out(network: CompactNetwork, clips: Clips, *, generator: torch.Generato
     collected = []
     for t in range(2, length):
         center = previous_center + jitter(3.5, 2)
-        image = standardize(crop_windows(clips.images[:, t], center, sides, outside="border"))
+        image, visible = _image(clips, t, center, sides)
         seen = _view(clips, t - 1, previous_mask, previous_center, sides)
-        prediction = network(image, *seen, keys, values)
-        target = crop_windows(clips.masks[:, t], center, sides)
+        prediction = network(image * visible, *seen, keys, values)
+        target = crop_windows(clips.masks[:, t], center, sides) * visible
         whole = clips.masks[:, t].sum(dim=(1, 2, 3)) * (WINDOW_SIZE / sides) ** 2
-        collected.append(_losses(prediction, target, whole, clips.presence[:, t]))
+        collected.append(_losses(prediction, target, visible, whole, clips.presence[:, t]))
         with torch.no_grad():
             probability = prediction.mask_logits.sigmoid()
             pasted = paste_windows(probability, center, sides, (CANVAS_SIZE, CANVAS_SIZE))
+            pasted = pasted * clips.visible[:, t]
             kept = pasted.sum(dim=(1, 2, 3), keepdim=True) > 20
             previous_mask = torch.where(kept, pasted, previous_mask)
             previous_center = torch.where(kept[:, :, 0, 0], _centroid(pasted), center)
@@ -81,9 +88,17 @@ def roll_out(network: CompactNetwork, clips: Clips, *, generator: torch.Generato
 def _view(
     clips: Clips, t: int, mask: Tensor, center: Tensor, sides: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
+    image, visible = _image(clips, t, center, sides)
+    known = torch.cat([mask, clips.others[:, t]], dim=1)
+    mask, others = crop_windows(known, center, sides).chunk(2, dim=1)
+    image, others = mark_border(image, others, visible)
+    return image, mask, others
+
+
+def _image(clips: Clips, t: int, center: Tensor, sides: Tensor) -> tuple[Tensor, Tensor]:
     image = standardize(crop_windows(clips.images[:, t], center, sides, outside="border"))
-    planes = crop_windows(torch.cat([mask, clips.others[:, t]], dim=1), center, sides)
-    return image, planes[:, :1], planes[:, 1:]
+    visible = crop_windows(clips.visible[:, t], center, sides) > 0.5
+    return image, visible.to(image.dtype)
 
 
 def _centroid(mask: Tensor) -> Tensor:
@@ -122,7 +137,11 @@ def _damage(mask: Tensor, stretch: Tensor, shift: Tensor, generator: torch.Gener
 
 
 def _losses(
-    prediction: tuple[Tensor, Tensor, Tensor], target: Tensor, whole: Tensor, presence: Tensor
+    prediction: tuple[Tensor, Tensor, Tensor],
+    target: Tensor,
+    visible: Tensor,
+    whole: Tensor,
+    presence: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     logits, presence_logits, quality_logits = prediction
     there = presence == 1
@@ -130,10 +149,10 @@ def _losses(
     gone = presence == 0
     seen = there & (inside > 0.5 * whole) & (inside > 30)
     sure = (seen | gone).float()
-    pixel = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(
-        dim=(1, 2, 3)
-    )
-    probability = logits.sigmoid()
+    pixel = functional.binary_cross_entropy_with_logits(
+        logits, target, weight=visible, reduction="none"
+    ).mean(dim=(1, 2, 3))
+    probability = logits.sigmoid() * visible
     overlap = (probability * target).sum(dim=(1, 2, 3))
     soft = overlap / (probability.sum(dim=(1, 2, 3)) + inside - overlap + 1)
     mask = (sure * (3 * pixel + seen * (1 - soft))).sum() / sure.sum().clamp(min=1)
@@ -144,7 +163,7 @@ def _losses(
         )
     ).sum() / sure.sum().clamp(min=1)
     with torch.no_grad():
-        hard, truth = logits > 0, target > 0.5
+        hard, truth = probability > 0.5, target > 0.5
         both = (hard & truth).sum(dim=(1, 2, 3))
         either = (hard | truth).sum(dim=(1, 2, 3)).clamp(min=1)
         jaccard = both / either
