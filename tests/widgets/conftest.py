@@ -28,7 +28,7 @@ class Window(NamedTuple):
     def finish(self) -> Finish | None:
         """Wait for the end of the run."""
         assert self.widget.run is not None
-        return self.widget.run.wait(20)
+        return self.widget.run.wait(60)
 
     @property
     def results(self) -> Any:
