@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import tifffile
+
+from napari_vos import FrameStack
+from napari_vos.store import files
 
 N_FRAMES, SHAPE = 8, (24, 40)
 
@@ -61,6 +67,13 @@ def test_a_file_of_something_else(message, tmp_path):
     assert "bad" in message(images=tmp_path / "bad.tif")
     (tmp_path / "bad.docx").write_text("Dear diary")
     assert "bad.docx" in message(images=tmp_path / "bad.docx")
+
+
+def test_prompts_that_cannot_be_read(message, prompts):
+    prompts.write_bytes(prompts.read_bytes()[: prompts.stat().st_size // 2])
+    assert "prompts.tif" in message()
+    prompts.write_text("Dear diary")
+    assert "prompts.tif" in message()
 
 
 def test_an_empty_folder(message, tmp_path):
@@ -141,3 +154,68 @@ def test_an_object_of_one_pixel_and_one_that_covers_the_frame(
     labels[0, 5, 5] = 2
     result = run_json("propagate", images, write(labels), "-o", tmp_path / "out.tif")
     assert result["n_objects"] == 2
+
+
+@pytest.fixture
+def broken_off(run, run_json, factory, prompts, tmp_path):
+    """Propagate what ends in the middle, and go on when it is mended; returns what is said."""
+
+    def broken_off(images, mend):
+        arguments = ("propagate", images, prompts, "-o", tmp_path / "out.tif")
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, "")
+        assert not (tmp_path / "out.tif").exists()
+        mend()
+        result = run_json(*arguments)
+        assert 0 < result["n_propagated"] < 7  # what was finished isn't done again
+        run_json(*arguments[:-1], tmp_path / "whole.tif")
+        assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+        *_, line = err.splitlines()
+        assert line.startswith("Error: ")
+        return line
+
+    return broken_off
+
+
+def test_a_disk_that_is_full_in_the_middle(broken_off, images, monkeypatch):
+    left = iter(range(8))
+    fsync = os.fsync
+
+    def refuse(descriptor):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    said = broken_off(images, lambda: monkeypatch.setattr(files.os, "fsync", fsync))
+    assert "out.session" in said
+    assert "Free some space" in said
+
+
+def test_images_deleted_in_the_middle(broken_off, factory, images, tmp_path, monkeypatch):
+    folder = tmp_path / "movie"
+    deleted, away = folder / "5.tif", tmp_path / "away.tif"
+    folder.mkdir()
+    for t, frame in enumerate(tifffile.imread(images)):
+        tifffile.imwrite(folder / f"{t}.tif", frame)
+    monkeypatch.setitem(FrameStack.__init__.__kwdefaults__, "cache_bytes", 0)
+
+    def look(frames, t):
+        if t == 3 and deleted.exists():
+            deleted.rename(away)
+        frames.read(t)
+
+    def mend():
+        factory.look = lambda frames, t: frames.read(t)
+        away.rename(deleted)
+
+    factory.look = look
+    said = broken_off(folder, mend)
+    assert "frame 5" in said
+    assert "movie" in said
+
+
+def test_an_output_folder_that_cannot_be_written(message, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    assert str(tmp_path) in message("--session", tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()

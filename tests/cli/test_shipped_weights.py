@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+import torch
+from safetensors.torch import load, save_file
 
+from napari_vos import checkpoints
 from napari_vos.simulation import Modality, Scenario, simulate
 
 
@@ -65,6 +68,20 @@ def test_what_was_mistyped_can_be_mended(fails, run_json, images, prompts, tmp_p
     assert "qpu" in fails(*arguments, "--device", "qpu")
     assert "float7" in fails(*arguments, "--precision", "float7")
     assert run_json(*arguments, "--frames", "0:3")["n_propagated"] == 2
+
+
+@pytest.mark.parametrize("spoil", ["cut off", "another network", "a layer is missing"])
+def test_weights_that_do_not_fit(fails, images, prompts, tmp_path, spoil):
+    path = tmp_path / "mine.safetensors"
+    content = checkpoints.resolve(None, "compact").read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    if spoil == "another network":
+        save_file({"conv1.weight": torch.zeros(2, 2)}, path)
+    elif spoil == "a layer is missing":
+        save_file(dict(list(load(content).items())[1:]), path)
+    said = fails("propagate", images, prompts, "-o", tmp_path / "out.tif", "--weights", path)
+    assert str(path) in said
+    assert not (tmp_path / "out.tif").exists()
 
 
 def test_the_weights_of_the_package(run_json):

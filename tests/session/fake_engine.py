@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class WalkingPropagator:
         self.seen_before: dict[tuple[int, int], bool] = {}
         self.fails_at: int | None = None
         self.pause = 0.0
+        self.look: Callable[[int], object] = lambda t: None
 
     def estimate(self, spans: Sequence[Span]) -> Estimate:
         object_frames = sum(len(span.frames) * len(span.object_ids) for span in spans)
@@ -61,6 +63,7 @@ class WalkingPropagator:
             if t == self.fails_at:
                 raise ValueError("the network has exploded")
             time.sleep(self.pause)
+            self.look(t)
             last = t - span.direction
             state = evidence.state(last, span)
             count = int(state["count"]) if last != span.start else 0
@@ -112,6 +115,7 @@ class Factory:
         self.arguments: list[dict[str, Any]] = []
         self.threads = 1
         self.pause = 0.0
+        self.look: Callable[[Any, int], object] = lambda frames, t: None
 
     def __call__(
         self, name: str, frames: FakeFrames, *, plan: Any = None, **arguments: Any
@@ -120,6 +124,7 @@ class Factory:
         own = {"engine": name, "weights": "sha", "threads": self.threads, "config": [1, 2]}
         self.made.append(WalkingPropagator(frames.shape, {**own, "threads": self.threads}))
         self.made[-1].pause = self.pause
+        self.made[-1].look = partial(self.look, frames)
         return self.made[-1]
 
     @property

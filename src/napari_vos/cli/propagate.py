@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing
 from pathlib import Path
@@ -132,10 +133,16 @@ def _check_outputs(output: Path, table: Path | None, folder: Path, *, overwrite:
     for path in (output, table):
         if path is None:
             continue
-        if not path.absolute().parent.is_dir():
+        parent = path.absolute().parent
+        if not parent.is_dir():
             raise StoreError(
-                f"There is no folder '{path.absolute().parent}' to write '{path.name}' in. Make "
-                "it first, or choose another one."
+                f"There is no folder '{parent}' to write '{path.name}' in. Make it first, or "
+                "choose another one."
+            )
+        if not os.access(parent, os.W_OK):
+            raise StoreError(
+                f"The folder '{parent}' can't be written, so '{path.name}' can't be put there. "
+                "Choose another one."
             )
         if path.exists() and not overwrite and not holds_session(folder):
             raise StoreError(
