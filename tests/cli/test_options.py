@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_vos.cli.options import parse_channels, parse_frames
-from napari_vos.errors import FramesError
+from napari_vos.cli.options import parse_channels, parse_frames, parse_size
+from napari_vos.errors import DeviceError, FramesError
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,15 @@ def test_channels():
 def test_channels_that_are_none(text):
     with pytest.raises(FramesError, match="--channels"):
         parse_channels(text)
+
+
+def test_sizes():
+    assert parse_size(None) is None
+    assert parse_size("500MB") == 500_000_000
+    assert parse_size("1.5 GB") == 1_500_000_000
+
+
+@pytest.mark.parametrize("text", ["", "lots", "2", "-1GB", "2GiB"])
+def test_sizes_that_are_none(text):
+    with pytest.raises(DeviceError, match=r"--memory '.*500MB or 2GB"):
+        parse_size(text)

@@ -38,6 +38,17 @@ def test_progress_is_on_standard_error(run, factory, images, prompts, tmp_path):
     assert "7/7" in err
 
 
+def test_memory(run, factory, images, prompts, tmp_path):
+    arguments = ("propagate", images, prompts, "-o", tmp_path / "out.tif", "--memory")
+    code, _, told = run(*arguments, "0.004MB")
+    assert code == 0
+    assert "14 masks: about 00:00 and 0 MB of memory" in told
+    assert "Warning" not in told
+    assert factory.latest.plan["config"] == {"batch_size": 4}
+    *_, told = run(*arguments[:-2], tmp_path / "other.tif", "--memory", "0MB")
+    assert "Warning: This run may take 0 MB of memory" in told
+
+
 def test_table(propagate, tmp_path):
     propagate("--table", tmp_path / "objects.csv")
     with (tmp_path / "objects.csv").open() as file:

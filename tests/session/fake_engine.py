@@ -43,7 +43,7 @@ class FakeFrames:
 
 
 class WalkingPropagator:
-    def __init__(self, shape: tuple[int, int], plan: Mapping[str, object]) -> None:
+    def __init__(self, shape: tuple[int, int], plan: Mapping[str, Any]) -> None:
         self.shape = shape
         self.plan = plan
         self.spans: list[Span] = []
@@ -54,7 +54,9 @@ class WalkingPropagator:
 
     def estimate(self, spans: Sequence[Span]) -> Estimate:
         object_frames = sum(len(span.frames) * len(span.object_ids) for span in spans)
-        return Estimate(1000, 0.001 * object_frames, object_frames)
+        return Estimate(
+            1000 * self.plan["config"]["batch_size"], 0.001 * object_frames, object_frames
+        )
 
     def propagate(self, span: Span, evidence: EvidenceReader) -> Iterator[FrameEvidence]:
         self.spans.append(span)
@@ -121,8 +123,9 @@ class Factory:
         self, name: str, frames: FakeFrames, *, plan: Any = None, **arguments: Any
     ) -> WalkingPropagator:
         self.arguments.append({"name": name, "plan": plan, **arguments})
-        own = {"engine": name, "weights": "sha", "threads": self.threads, "config": [1, 2]}
-        self.made.append(WalkingPropagator(frames.shape, {**own, "threads": self.threads}))
+        own = {"engine": name, "weights": "sha", "threads": self.threads, "device": "cpu"}
+        config = plan["config"] if plan else {"batch_size": 16}
+        self.made.append(WalkingPropagator(frames.shape, {**own, "config": config}))
         self.made[-1].pause = self.pause
         self.made[-1].look = partial(self.look, frames)
         return self.made[-1]

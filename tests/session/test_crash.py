@@ -228,7 +228,8 @@ def test_an_interrupted_round_keeps_its_engine(begin, frames, factory, tmp_path)
         next(session.propagate())
     with Session.load(tmp_path / "a", frames) as session:
         session.run()
-    plan = {"engine": "compact", "weights": "sha", "threads": 1, "config": [1, 2]}
+    plan = {"engine": "compact", "weights": "sha", "threads": 1, "device": "cpu"}
+    plan["config"] = {"batch_size": 16}
     assert factory.arguments[-1]["plan"] == plan
 
 

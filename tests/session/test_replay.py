@@ -50,7 +50,8 @@ def test_a_replay_gives_the_same_labels(recorded, frames, factory, tmp_path):
 def test_rounds_take_their_engine_from_the_journal(recorded, frames, factory):
     factory.arguments.clear()
     replay(recorded, frames)
-    plan = {"engine": "compact", "weights": "sha", "threads": 1, "config": [1, 2]}
+    plan = {"engine": "compact", "weights": "sha", "threads": 1, "device": "cpu"}
+    plan["config"] = {"batch_size": 16}
     assert [arguments["plan"] for arguments in factory.arguments] == [plan] * 5
 
 

@@ -403,7 +403,9 @@ def test_an_estimate_says_what_is_to_come(session, blocks):
     session.add_mask(0, blocks(o1=(2, 2), o2=(10, 5)))
     estimate = session.estimate()
     assert estimate.object_frames == 22
-    assert estimate.memory == 1000
+    assert estimate.memory == 16_000
+    assert estimate.memory < estimate.memory_limit
+    assert str(estimate) == "22 masks: about 00:00 and 0 MB of memory"
     assert 0 < estimate.disk < estimate.free_disk
     session.run()
     assert session.estimate().object_frames == 0

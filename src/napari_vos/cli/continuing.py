@@ -44,7 +44,9 @@ def delete_session(folder: Path) -> None:
         raise StoreError(f"Can't delete the session '{folder}': {error.strerror}.") from error
 
 
-def open_session(folder: Path, frames: FrameStack, **choice: Any) -> Session:
+def open_session(
+    folder: Path, frames: FrameStack, *, memory_bytes: int | None = None, **choice: Any
+) -> Session:
     """Make a session, or open the one in `folder` if it was made in the same words.
 
     One in which nothing is propagated yet takes the new words: those it was made
@@ -56,6 +58,8 @@ def open_session(folder: Path, frames: FrameStack, **choice: Any) -> Session:
         Where it is kept.
     frames
         The images.
+    memory_bytes
+        As `Session` takes it.
     **choice
         engine, weights, device and precision, as `Session` takes them.
 
@@ -69,8 +73,8 @@ def open_session(folder: Path, frames: FrameStack, **choice: Any) -> Session:
     from napari_vos.session.engine import EngineChoice
 
     if not holds_session(folder):
-        return Session(frames, folder=folder, **choice)
-    session = Session.load(folder, frames)
+        return Session(frames, folder=folder, memory_bytes=memory_bytes, **choice)
+    session = Session.load(folder, frames, memory_bytes=memory_bytes)
     made = json.loads((folder / "session.json").read_bytes())["engine"]
     asked = EngineChoice(choice["engine"], None, *(choice[key] for key in _OPTIONS)).to_json()
     differing = [key for key in asked if made[key] != asked[key]]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from napari_vos.errors import FramesError
+from napari_vos.errors import DeviceError, FramesError
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")
@@ -31,6 +32,10 @@ Weights = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Memory to stay within, such as 500MB; what is free if not."),
+]
 LabelOutput = Annotated[
     Path, typer.Option("--output", "-o", help="Labels to write: .tif, .tiff or .zarr.")
 ]
@@ -76,6 +81,22 @@ def parse_channels(text: str | None) -> list[int] | None:
         raise FramesError(
             f"--channels '{text}' isn't a list of channels. Write for instance 0,2."
         ) from error
+
+
+def parse_size(text: str | None) -> int | None:
+    """Return the bytes that "500MB" or "1.5GB" means.
+
+    Raises
+    ------
+    DeviceError
+        If it isn't a number with one of these units.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([MG])B", text)
+    if found is None:
+        raise DeviceError(f"--memory '{text}' isn't a size. Write for instance 500MB or 2GB.")
+    return int(float(found[1]) * {"M": 1e6, "G": 1e9}[found[2]])
 
 
 def report(result: dict[str, Any], text: str, *, as_json: bool) -> None:

@@ -18,10 +18,12 @@ from napari_vos.cli.options import (
     Engine,
     Frames,
     LabelOutput,
+    Memory,
     Precision,
     Weights,
     parse_channels,
     parse_frames,
+    parse_size,
     report,
 )
 from napari_vos.errors import PromptError, StoreError
@@ -64,6 +66,7 @@ def propagate(
     weights: Weights = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    memory: Memory = None,
     axes: Axes = None,
     channels: Channels = None,
     overwrite: Annotated[
@@ -86,6 +89,7 @@ def propagate(
 
     folder = session or output.with_suffix(".session")
     _check_outputs(output, table, folder, overwrite=overwrite)
+    memory_bytes = parse_size(memory)
     stack = open_frames(images, axes=axes, channels=parse_channels(channels))
     labels = open_labels(prompts)
     window = parse_frames(frames, stack.n_frames)
@@ -94,8 +98,16 @@ def propagate(
     if overwrite and holds_session(folder):
         delete_session(folder)
     with open_session(
-        folder, stack, engine=engine, weights=weights, device=device, precision=precision
+        folder,
+        stack,
+        memory_bytes=memory_bytes,
+        engine=engine,
+        weights=weights,
+        device=device,
+        precision=precision,
     ) as opened:
+        opened.estimated.connect(lambda estimate: typer.echo(estimate, err=True))
+        opened.warned.connect(lambda message: typer.echo(f"Warning: {message}", err=True))
         add_prompts(opened, labels, painted)
         started = time.perf_counter()
         n_done = _run(opened, None if frames is None else (window.start, window.stop - 1))

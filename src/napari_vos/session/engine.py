@@ -76,6 +76,14 @@ class EngineChoice:
         return cls(**{**fields, "config": config})
 
 
+def with_smaller_batches(plan: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return an engine's plan with batches half as large; None if they can't shrink."""
+    batch_size = plan["config"].get("batch_size", 1)
+    if batch_size == 1:
+        return None
+    return {**plan, "config": {**plan["config"], "batch_size": batch_size // 2}}
+
+
 def plan_of(propagator: Propagator) -> dict[str, Any]:
     """Return an engine's plan as it looks when it is read back from the journal."""
     plan: dict[str, Any] = json.loads(json.dumps(dict(propagator.plan)))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from napari_vos.session.spans import n_frames_of
 from napari_vos.store.files import reported
 
@@ -38,6 +40,9 @@ class RoundEstimate:
         Bytes the session's folder will grow by, roughly.
     free_disk
         Bytes free on that disk.
+    memory_limit
+        Bytes that `memory` should stay within: those free on the device, or the
+        user's budget if that is less.
     """
 
     memory: int
@@ -45,10 +50,18 @@ class RoundEstimate:
     object_frames: int
     disk: int
     free_disk: int
+    memory_limit: int = 0
+
+    def __str__(self) -> str:
+        """Return a line such as "580 masks: about 00:09 and 400 MB of memory"."""
+        duration = tqdm.format_interval(self.seconds)
+        return (
+            f"{self.object_frames} masks: about {duration} and {self.memory / 1e6:.0f} MB of memory"
+        )
 
 
 def estimate_round(
-    ledger: Ledger, legs: Sequence[Leg], propagator: Propagator | None
+    ledger: Ledger, legs: Sequence[Leg], propagator: Propagator | None, memory_bytes: int | None
 ) -> RoundEstimate:
     """Return what running `legs` will take.
 
@@ -60,6 +73,8 @@ def estimate_round(
         What is pending.
     propagator
         The engine; None if nothing is pending.
+    memory_bytes
+        The user's budget, if there is one.
     """
     with reported(ledger.folder.path, "read"):
         free = shutil.disk_usage(ledger.folder.path).free
@@ -75,4 +90,14 @@ def estimate_round(
     labels = _BYTES_PER_PIXEL * ledger.shape[0] * ledger.shape[1] // _LABELS_SHRINK
     # Labels lie there twice: in the version and in the array that is shown.
     disk = ours.object_frames * window + n_frames_of(legs) * 2 * labels
-    return RoundEstimate(ours.memory, ours.seconds, ours.object_frames, disk, free)
+    limit = _free_memory(propagator)
+    if memory_bytes is not None:
+        limit = min(limit, memory_bytes)
+    return RoundEstimate(ours.memory, ours.seconds, ours.object_frames, disk, free, limit)
+
+
+def _free_memory(propagator: Propagator) -> int:
+    # Here and not above, since it loads torch.
+    from napari_vos.device import choose_device, free_memory
+
+    return free_memory(choose_device(str(propagator.plan["device"])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from napari_vos.errors import FramesError, PromptError
-from napari_vos.session.engine import plan_of
+from napari_vos.session.engine import plan_of, with_smaller_batches
 from napari_vos.session.estimate import RoundEstimate, estimate_round
 from napari_vos.session.marks import object_ids
 from napari_vos.session.round import begin_round
@@ -30,9 +30,19 @@ class RoundPlanner:
         The images.
     choice
         The engine asked for.
+    memory_bytes
+        The user's budget; None for what is free.
     """
 
-    def __init__(self, ledger: Ledger, frames: FrameStack, choice: EngineChoice) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        frames: FrameStack,
+        choice: EngineChoice,
+        *,
+        memory_bytes: int | None = None,
+    ) -> None:
+        self._memory_bytes = memory_bytes
         self._ledger = ledger
         self._frames = frames
         self._choice = choice
@@ -81,9 +91,21 @@ class RoundPlanner:
         return plan_legs(state.marks, state.arms, n_frames, reach, can_follow=self._can_follow)
 
     def estimate(self, reach: Reach) -> RoundEstimate:
-        """Return what the round will take; raises what `legs` does."""
+        """Return what the round will take; raises what `legs` does.
+
+        The batches of a new round shrink until they fit the memory. One that
+        goes on keeps those it has begun with.
+        """
         legs = self.legs(reach)
-        return estimate_round(self._ledger, legs, self._engine(reach) if legs else None)
+        engine = self._engine(reach) if legs else None
+        estimate = estimate_round(self._ledger, legs, engine, self._memory_bytes)
+        while engine and estimate.memory > estimate.memory_limit:
+            plan = with_smaller_batches(plan_of(engine))
+            if plan is None or self._interrupted(reach):
+                break
+            engine = self._propagator = self._choice.create(self._frames, plan=plan)
+            estimate = estimate_round(self._ledger, legs, engine, self._memory_bytes)
+        return estimate
 
     def open(self, reach: Reach) -> tuple[Round, Propagator]:
         """Return the round that runs what is pending within reach, and its engine.

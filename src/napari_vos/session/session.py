@@ -65,6 +65,9 @@ class Session(SessionView):
     undo_bytes
         How many bytes the versions kept for undo may take. Beyond that the oldest
         steps can no longer be undone, after a warning.
+    memory_bytes
+        How many bytes of memory a round may take on the device; None for what is
+        free. Batches shrink to keep within it, and if they can't there is a warning.
 
     Raises
     ------
@@ -102,6 +105,7 @@ class Session(SessionView):
         precision: str = "auto",
         folder: str | Path | None = None,
         undo_bytes: int = UNDO_BYTES,
+        memory_bytes: int | None = None,
     ) -> None:
         choice = EngineChoice(engine, config, weights, device, precision)
         about = {
@@ -110,14 +114,19 @@ class Session(SessionView):
             "engine": choice.to_json(),
         }
         made = SessionFolder.create(None if folder is None else Path(folder), about)
-        self._open(frames, choice, made, undo_bytes)
+        self._open(frames, choice, made, undo_bytes, memory_bytes)
 
     def _open(
-        self, frames: FrameStack, choice: EngineChoice, folder: SessionFolder, undo_bytes: int
+        self,
+        frames: FrameStack,
+        choice: EngineChoice,
+        folder: SessionFolder,
+        undo_bytes: int,
+        memory_bytes: int | None,
     ) -> None:
         super().__init__(Ledger(folder, undo_bytes=undo_bytes))
         self.frames = frames
-        self._planner = RoundPlanner(self._ledger, frames, choice)
+        self._planner = RoundPlanner(self._ledger, frames, choice, memory_bytes=memory_bytes)
         self._turns = Turns(frames.name)
 
     @classmethod
@@ -127,6 +136,7 @@ class Session(SessionView):
         frames: FrameStack | None = None,
         *,
         undo_bytes: int = UNDO_BYTES,
+        memory_bytes: int | None = None,
     ) -> Self:
         """Open the session in `folder` and go on with it.
 
@@ -139,7 +149,7 @@ class Session(SessionView):
             A session's folder.
         frames
             The images; None to open them from where they were.
-        undo_bytes
+        undo_bytes, memory_bytes
             See `Session`.
 
         Raises
@@ -153,7 +163,7 @@ class Session(SessionView):
             found = find_frames(opened.about["frames"], frames, opened.path)
             session = cls.__new__(cls)
             choice = EngineChoice.from_json(opened.about["engine"])
-            session._open(found, choice, opened, undo_bytes)
+            session._open(found, choice, opened, undo_bytes, memory_bytes)
         except NapariVosError:
             opened.close()
             raise
@@ -424,6 +434,12 @@ class Session(SessionView):
                 f"The sampled frames of '{self.frames.name}' are constant or hold no finite value: "
                 "there is nothing to follow objects by. Check that these are the right images."
             )
+        if estimate.memory > estimate.memory_limit:
+            self._warn(
+                f"This run may take {estimate.memory / 1e6:.0f} MB of memory, and "
+                f"{estimate.memory_limit / 1e6:.0f} MB may be used. Close other programs or allow "
+                "more; finished frames are kept and the run can be continued."
+            )
         if estimate.disk > estimate.free_disk:
             self._warn(
                 f"This run may take {estimate.disk / 1e9:.1f} GB in '{self.folder}', and "
@@ -441,7 +457,8 @@ class Session(SessionView):
             self._ledger.note("forget", steps=len(steps))
 
     def _warn(self, message: str) -> None:
-        _log.warning("%s", message)
+        if not self.warned:  # nobody listens
+            _log.warning("%s", message)
         self.warned.emit(message)
 
     def _tell_written(self, changed: Iterable[int]) -> None:
