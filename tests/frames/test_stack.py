@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -162,6 +163,24 @@ def test_memory_stays_within_the_budget() -> None:
     for t in (*range(40), 39, 38, 37, 36, 35):
         frames.read(t)
     assert images.read == [*range(40), 35]
+
+
+def test_memory_does_not_grow_with_the_movie() -> None:
+    """Read through once, as a run does, a long movie takes as much as a short one."""
+
+    def peak(n_frames: int) -> int:
+        images = CountingArray(np.broadcast_to(np.ones((64, 64), np.uint16), (n_frames, 64, 64)))
+        frames = FrameStack(images, cache_bytes=10 * 64 * 64 * 6)
+        assert frames.normalization
+        tracemalloc.start()
+        for t in frames.read_ahead(range(n_frames)):
+            frames.normalized(t)
+        wait_for_threads()
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    assert peak(400) < 2 * peak(40)
 
 
 def test_frames_are_read_only(movie: NDArray[np.uint16]) -> None:
