@@ -56,12 +56,22 @@ def read_memory(
             read.append(torch.softmax(affinity, dim=-1).to(values.dtype) @ values)
         else:
             best, index = affinity.topk(top_k, dim=-1, sorted=False)
-            read.append(_weighted_sum(torch.softmax(best, dim=-1).to(values.dtype), index, values))
+            read.append(weighted_sum(torch.softmax(best, dim=-1).to(values.dtype), index, values))
     return torch.cat(read, dim=1).transpose(1, 2)
 
 
-def _weighted_sum(weight: Tensor, index: Tensor, values: Tensor) -> Tensor:
-    """Return (B, Q, V) from weight and index (B, Q, K) and values (B, N, V)."""
+def weighted_sum(weight: Tensor, index: Tensor, values: Tensor) -> Tensor:
+    """Return what is read at every query position: (B, Q, V).
+
+    Parameters
+    ----------
+    weight
+        (B, Q, K) float, of the values' dtype.
+    index
+        (B, Q, K) int64, the memory positions that the weights are of.
+    values
+        (B, N, V) float.
+    """
     batch, positions, _ = values.shape
     rows = torch.arange(batch, device=index.device)[:, None, None]
     if torch.is_grad_enabled() or values.device.type == "mps":

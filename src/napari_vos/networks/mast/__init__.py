@@ -1,0 +1,24 @@
+"""MAST: dense correspondence learned without labels (Lai, Lu, Xie, CVPR 2020)."""
+
+from napari_vos.networks.mast.colour import (
+    drop_channel,
+    full_size,
+    reconstruction_loss,
+    rgb_to_lab,
+)
+from napari_vos.networks.mast.features import STRIDE, Mast
+from napari_vos.networks.mast.reading import RADIUS, Reference, read
+from napari_vos.networks.mast.schedule import reference_frames
+
+__all__ = [
+    "RADIUS",
+    "STRIDE",
+    "Mast",
+    "Reference",
+    "drop_channel",
+    "full_size",
+    "read",
+    "reconstruction_loss",
+    "reference_frames",
+    "rgb_to_lab",
+]

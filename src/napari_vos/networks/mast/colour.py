@@ -1,0 +1,99 @@
+"""Colour as MAST takes it, and as it learns from it.
+
+The network learns by reconstructing a colour channel it was not shown from
+where it finds the same thing in earlier frames (Lai, Lu, Xie, CVPR 2020,
+section 3.1). In Lab space channels are nearly independent, so that a channel
+cannot be told from the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RGB_TO_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+WHITE = (0.950456, 1.0, 1.088754)  # D65
+
+LOSS_SCALE = 20.0
+"""Errors above 1/20 of a channel's range count linearly, smaller ones as their square."""
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """Return the CIE Lab colour of sRGB images.
+
+    Parameters
+    ----------
+    rgb
+        (..., 3, H, W) float in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        (..., 3, H, W): lightness in [-1, 1], a and b about -1 to 1.
+    """
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    matrix = torch.tensor(RGB_TO_XYZ, dtype=rgb.dtype, device=rgb.device)
+    xyz = torch.einsum("ij,...jhw->...ihw", matrix, linear)
+    xyz = xyz / xyz.new_tensor(WHITE)[:, None, None]
+    x, y, z = torch.where(
+        xyz > 0.008856, xyz.clamp(min=0.008856) ** (1 / 3), 7.787 * xyz + 16 / 116
+    ).unbind(-3)
+    return torch.stack([(116 * y - 66) / 50, 500 * (x - y) / 127, 200 * (y - z) / 127], dim=-3)
+
+
+def drop_channel(images: Tensor, channel: int) -> tuple[Tensor, Tensor]:
+    """Return images without a channel, and the channel.
+
+    Parameters
+    ----------
+    images
+        (..., C, H, W) float, centred at 0.
+    channel
+        What to hide. In Lab images 1 or 2, drawn anew for each batch; the
+        lightness always stays.
+
+    Returns
+    -------
+    shown
+        (..., C, H, W), 0 in the channel, the others scaled by C / (C - 1).
+    hidden
+        (..., 1, H, W), what is to be reconstructed.
+    """
+    channels = images.shape[-3]
+    scale = images.new_full((channels, 1, 1), channels / (channels - 1))
+    scale[channel] = 0
+    return images * scale, images[..., channel : channel + 1, :, :]
+
+
+def reconstruction_loss(read: Tensor, hidden: Tensor) -> Tensor:
+    """Return the Huber loss of a channel read from other frames.
+
+    Parameters
+    ----------
+    read
+        (B, 1, H/4, W/4), the channel as `read` gives it.
+    hidden
+        (B, 1, H, W), the true channel.
+
+    Returns
+    -------
+    Tensor
+        (), at least 0.
+    """
+    return functional.smooth_l1_loss(
+        LOSS_SCALE * full_size(read, (hidden.shape[-2], hidden.shape[-1])), LOSS_SCALE * hidden
+    )
+
+
+def full_size(read: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return (B, V, H/4, W/4) at size (H, W), bilinear."""
+    return functional.interpolate(read, size, mode="bilinear", align_corners=False)

@@ -1,0 +1,171 @@
+"""Reading a frame from earlier ones by what its pixels resemble.
+
+Lai, Lu, Xie, "MAST: A Memory-Augmented Self-Supervised Tracker", CVPR 2020,
+section 3.2. Each position looks for what it resembles in a window around its
+own place. In an old reference things have moved: a first look at candidates
+spread over a wider field tells where to, and the window is moved there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn import functional
+
+from napari_vos.networks.mast.correlation import TILE, correlate
+from napari_vos.networks.mast.schedule import dilation_at
+from napari_vos.networks.mast.windows import FixedWindows, MovedWindows, Windows
+from napari_vos.networks.memory import CHUNK_ENTRIES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RADIUS = 12
+"""Of the windows of candidates, in features; the authors train with 6."""
+
+
+class Reference(NamedTuple):
+    """A frame that others are read from.
+
+    Attributes
+    ----------
+    features
+        (B, C, H, W).
+    values
+        (B, V, H, W): one-hot labels, or a colour channel.
+    gap
+        Its age, in frames.
+    """
+
+    features: Tensor
+    values: Tensor
+    gap: int
+
+
+def read(
+    query: Tensor,
+    references: Sequence[Reference],
+    *,
+    radius: int = RADIUS,
+    own_offsets: bool = True,
+    corner_aligned: bool = True,
+) -> Tensor:
+    """Read the values of a frame from references.
+
+    One softmax runs over the candidates in all references. Rows are read in
+    bands, so that without gradients what it takes grows with the frame's
+    width and not with its area.
+
+    Parameters
+    ----------
+    query
+        (B, C, H, W) features.
+    references
+        At least one; none may lie in the future.
+    radius
+        Of windows, in features.
+    own_offsets
+        Whether the values of each old reference are read where its features
+        were. The authors' code reads those of all where the last one's were.
+    corner_aligned
+        Whether moved windows hit features exactly, see `MovedWindows`.
+
+    Returns
+    -------
+    Tensor
+        (B, V, H, W) float32. One-hot labels give sums below 1 where
+        something beyond the frame is resembled.
+    """
+    query = query.float()
+    windows = _place_windows(query, references, radius, own_offsets, corner_aligned)
+    candidates = (2 * radius + 1) ** 2
+    read = []
+    for rows in _bands(query, candidates * 3 * len(windows), TILE):
+        band = query[:, :, rows.start : rows.stop]
+        affinity = torch.cat([each.affinity(band, rows) for each in windows], dim=2)
+        weights = torch.split(torch.softmax(affinity, dim=2), candidates, dim=2)
+        summed = [
+            each.sum_values(weight, rows) for each, weight in zip(windows, weights, strict=True)
+        ]
+        read.append(torch.stack(summed).sum(0))
+    values = torch.cat(read, dim=1).transpose(1, 2)
+    return values.reshape(*values.shape[:2], *query.shape[2:])
+
+
+def estimate_offset(query: Tensor, reference: Tensor, *, radius: int, dilation: int) -> Tensor:
+    """Return where in a reference each position is to be looked for: the first step.
+
+    Parameters
+    ----------
+    query, reference
+        (B, C, H, W) features.
+    radius
+        Of the field of candidates, in candidates.
+    dilation
+        Features from one candidate to the next.
+
+    Returns
+    -------
+    Tensor
+        (B, H, W, 2), (Δx, Δy) in features.
+    """
+    margin = radius * dilation
+    padded = functional.pad(reference.float(), [margin] * 4)
+    steps = torch.arange(-margin, margin + 1, dilation, device=query.device, dtype=torch.float32)
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    candidates = torch.stack([x.flatten(), y.flatten()], dim=1)
+    offset = []
+    for rows in _bands(query, 4 * len(candidates), TILE * dilation):
+        affinity = correlate(
+            query[:, :, rows.start : rows.stop].float(),
+            padded[:, :, rows.start : rows.stop + 2 * margin],
+            radius=radius,
+            dilation=dilation,
+        )
+        offset.append(torch.softmax(affinity.flatten(3), dim=3) @ candidates)
+    return torch.cat(offset, dim=1)
+
+
+def _place_windows(
+    query: Tensor,
+    references: Sequence[Reference],
+    radius: int,
+    own_offsets: bool,
+    corner_aligned: bool,
+) -> list[Windows]:
+    dilations = [dilation_at(reference.gap) for reference in references]
+    offsets = [
+        None
+        if dilation is None
+        else estimate_offset(query, reference.features, radius=radius, dilation=dilation)
+        for reference, dilation in zip(references, dilations, strict=True)
+    ]
+    last = next((offset for offset in reversed(offsets) if offset is not None), None)
+    windows: list[Windows] = []
+    for reference, offset in zip(references, offsets, strict=True):
+        features, values = reference.features.float(), reference.values.float()
+        if offset is None:
+            windows.append(FixedWindows(features, values, radius=radius))
+        else:
+            windows.append(
+                MovedWindows(
+                    features,
+                    values,
+                    offset,
+                    value_offset=offset if own_offsets or last is None else last,
+                    radius=radius,
+                    corner_aligned=corner_aligned,
+                )
+            )
+    return windows
+
+
+def _bands(query: Tensor, entries: int, least: int) -> Iterator[range]:
+    """Yield the rows of a frame in bands with a bounded number of entries per position."""
+    batch, _, height, width = query.shape
+    most = CHUNK_ENTRIES // (batch * width * entries)
+    step = max(least, most // least * least)
+    for start in range(0, height, step):
+        yield range(start, min(start + step, height))

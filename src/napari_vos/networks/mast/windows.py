@@ -1,0 +1,193 @@
+"""Windows of candidates in a reference frame, around the place of each query position.
+
+Both kinds take a band of query rows at a time, and have the same two verbs:
+the affinity of queries with their candidates, and the sum of the candidates'
+values. Beyond the frame features and values are 0, yet candidates there count:
+what left the frame is read as nothing rather than as something else.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch.nn import functional
+
+from napari_vos.networks.mast.correlation import correlate
+from napari_vos.networks.memory import weighted_sum
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Windows(Protocol):
+    """The candidates of all query positions in one reference."""
+
+    def affinity(self, query: Tensor, rows: range) -> Tensor:
+        """Return products of queries (B, C, rows, W) with N candidates: (B, Q, N), Q = rows · W."""
+
+    def sum_values(self, weight: Tensor, rows: range) -> Tensor:
+        """Return (B, Q, V), candidates' values summed with weights (B, Q, N)."""
+
+
+class FixedWindows:
+    """Windows centred on the queries' own places.
+
+    Parameters
+    ----------
+    features
+        (B, C, H, W) float.
+    values
+        (B, V, H, W) float.
+    radius
+        Windows have 2 · `radius` + 1 candidates on each side.
+    """
+
+    def __init__(self, features: Tensor, values: Tensor, *, radius: int) -> None:
+        self._radius = radius
+        self._features = functional.pad(features, [radius] * 4)
+        self._values = _PaddedMap(values, radius, radius)
+        self._width = features.shape[3]
+
+    def affinity(self, query: Tensor, rows: range) -> Tensor:
+        """See `Windows`."""
+        reference = self._features[:, :, rows.start : rows.stop + 2 * self._radius]
+        return correlate(query, reference, radius=self._radius).flatten(1, 2).flatten(2)
+
+    def sum_values(self, weight: Tensor, rows: range) -> Tensor:
+        """See `Windows`."""
+        side = 2 * self._radius + 1
+        y, x = places(rows, self._width, weight.device)
+        index = self._values.index(y - self._radius, x - self._radius, side, side)
+        return weighted_sum(weight, index.expand_as(weight), self._values.table)
+
+
+class MovedWindows:
+    """Windows that are moved by an offset per query position.
+
+    Between features, candidates are bilinear blends of the four around them:
+    all of a window are blended at once, from its products with whole features.
+
+    Parameters
+    ----------
+    features
+        (B, C, H, W) float.
+    values
+        (B, V, H, W) float.
+    offset
+        (B, H, W, 2) float, (Δx, Δy) in features.
+    value_offset
+        The same, by which windows are moved when values are summed.
+    radius
+        Windows have 2 · `radius` + 1 candidates on each side.
+    corner_aligned
+        Whether candidates are one feature apart, or a bit more, and shifted
+        by up to half a feature, as in runs of the authors' code with later
+        versions of its library.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        values: Tensor,
+        offset: Tensor,
+        value_offset: Tensor,
+        *,
+        radius: int,
+        corner_aligned: bool,
+    ) -> None:
+        self._offset, self._value_offset = offset, value_offset
+        self._radius, self._corner_aligned = radius, corner_aligned
+        self._size = (features.shape[2], features.shape[3])
+        self._spacing = tuple(
+            1.0 if corner_aligned else size / max(size - 1, 1) for size in self._size
+        )
+        self._sides = tuple(math.ceil(2 * radius * spacing) + 2 for spacing in self._spacing)
+        self._features = _PaddedMap(features, *self._sides)
+        self._values = _PaddedMap(values, *self._sides)
+
+    def affinity(self, query: Tensor, rows: range) -> Tensor:
+        """See `Windows`."""
+        (top, left), (down, across) = self._window(self._offset, rows)
+        vector = query.flatten(2).transpose(1, 2).unsqueeze(2)
+        height, width = self._sides
+        # Row by row of the windows: all at once would take their height times as much.
+        products = [
+            vector @ self._features.at(self._features.index(top + y, left, 1, width)).mT
+            for y in range(height)
+        ]
+        whole = torch.cat(products, dim=2)
+        return (down @ whole @ across.transpose(2, 3)).flatten(2)
+
+    def sum_values(self, weight: Tensor, rows: range) -> Tensor:
+        """See `Windows`."""
+        (top, left), (down, across) = self._window(self._value_offset, rows)
+        side = 2 * self._radius + 1
+        spread = (
+            down.transpose(2, 3) @ weight.reshape(*weight.shape[:2], side, side) @ across
+        ).flatten(2)
+        index = self._values.index(top, left, *self._sides)
+        return weighted_sum(spread, index, self._values.table)
+
+    def _window(
+        self, offset: Tensor, rows: range
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return where windows of whole features begin, and what blends them, in y and x."""
+        moved = offset[:, rows.start : rows.stop].flatten(1, 2)
+        begins, blends = [], []
+        for axis, place in enumerate(places(rows, self._size[1], offset.device)):
+            spacing, side = self._spacing[axis], self._sides[axis]
+            first = (place + moved[..., 1 - axis] - self._radius) * spacing
+            if not self._corner_aligned:
+                first = first - 0.5
+            begin = first.detach().floor()
+            candidates = first - begin
+            candidates = candidates[..., None] + spacing * torch.arange(
+                2 * self._radius + 1, device=first.device
+            )
+            whole = torch.arange(side, device=first.device)
+            blends.append((1 - (candidates[..., None] - whole).abs()).clamp(min=0))
+            # Beyond the margin, where all is 0, how far does not matter.
+            begins.append(begin.long().clamp(-side, self._size[axis]))
+        return (begins[0], begins[1]), (blends[0], blends[1])
+
+
+class _PaddedMap:
+    """A map with zeros around it, as a table of positions.
+
+    Parameters
+    ----------
+    maps
+        (B, C, H, W).
+    vertical, horizontal
+        The margin above and below, left and right.
+    """
+
+    def __init__(self, maps: Tensor, vertical: int, horizontal: int) -> None:
+        padded = functional.pad(maps, [horizontal, horizontal, vertical, vertical])
+        self._vertical, self._horizontal, self._width = vertical, horizontal, padded.shape[3]
+        self.table = padded.flatten(2).transpose(1, 2).contiguous()
+
+    def index(self, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
+        """Return the positions (..., height · width) of windows that begin at y, x (...)."""
+        y = torch.arange(self._vertical, self._vertical + height, device=top.device)
+        x = torch.arange(self._horizontal, self._horizontal + width, device=top.device)
+        begin = (top * self._width + left)[..., None]
+        return begin + (y[:, None] * self._width + x).flatten()
+
+    def at(self, index: Tensor) -> Tensor:
+        """Return what is at positions (B, Q, N): (B, Q, N, C)."""
+        batch, positions, _ = self.table.shape
+        sample = torch.arange(batch, device=index.device)[:, None, None]
+        return functional.embedding(index + sample * positions, self.table.flatten(0, 1))
+
+
+def places(rows: range, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return y and x (1, Q) of the query positions in a band of rows."""
+    y, x = torch.meshgrid(
+        torch.arange(rows.start, rows.stop, device=device),
+        torch.arange(width, device=device),
+        indexing="ij",
+    )
+    return y.flatten()[None], x.flatten()[None]
