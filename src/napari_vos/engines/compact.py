@@ -86,7 +86,7 @@ class CompactPropagator:
             "weights": path.name,
             "weights_sha256": sha256,
             "config": asdict(config),
-            "device": chosen.type,
+            "device": str(chosen),
             "precision": str(dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
@@ -94,7 +94,7 @@ class CompactPropagator:
         return cls(frames, config, network, chosen, dtype, settled)
 
     def estimate(self, spans: Sequence[Span]) -> Estimate:
-        """Return what propagating `spans` will take, from one timed batch."""
+        """Return what propagating `spans` will take, from one small timed batch."""
         object_frames = sum(len(span.frames) * len(span.object_ids) for span in spans)
         n_objects = max((len(span.object_ids) for span in spans), default=0)
         n_memories = (
@@ -170,7 +170,8 @@ class CompactPropagator:
     def _seconds_per_object(self) -> float:
         plane = torch.zeros(1, WINDOW_SIZE, WINDOW_SIZE)
         view = View(plane.expand(IMAGE_CHANNELS, -1, -1), plane, plane)
-        views = [view] * self.config.batch_size
+        # Few enough to fit where the batches of the run may not.
+        views = [view] * min(self.config.batch_size, 4)
         memories = self.memorize(views, batch_size=len(views))
         started = time.perf_counter()
         self.find([view.image] * len(views), views, memories)
