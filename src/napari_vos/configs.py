@@ -30,9 +30,17 @@ class CompactConfig:
         default=16, metadata={"help": "Objects computed at once.", "minimum": 1}
     )
     presence: float = field(
-        default=0.4,
+        default=0.5,
         metadata={
             "help": "An object less likely there than this ends.",
+            "minimum": 0.0,
+            "maximum": 1.0,
+        },
+    )
+    division: float = field(
+        default=0.9,
+        metadata={
+            "help": "An object that has just shrunk and is less likely there than this has divided.",
             "minimum": 0.0,
             "maximum": 1.0,
         },
@@ -51,7 +59,37 @@ class CompactConfig:
         check_limits(self)
 
 
-def check_limits(config: CompactConfig) -> None:
+@dataclass(frozen=True)
+class MivosConfig:
+    """Settings of MiVOS.
+
+    Raises
+    ------
+    NapariVosError
+        If a value is outside its limits.
+    """
+
+    memory_every: int = field(
+        default=5, metadata={"help": "Frames between two kept memories.", "minimum": 1}
+    )
+    top_k: int = field(
+        default=50, metadata={"help": "Memory positions read at each position.", "minimum": 1}
+    )
+    batch_size: int = field(default=4, metadata={"help": "Objects computed at once.", "minimum": 1})
+    cache_megabytes: int = field(
+        default=512, metadata={"help": "Memory for features of frames.", "minimum": 0}
+    )
+    fusion_weights: str | None = field(
+        default=None,
+        metadata={"help": "File of the fusion network; without it masks are fused by distance."},
+    )
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check_limits(self)
+
+
+def check_limits(config: CompactConfig | MivosConfig) -> None:
     """Raise a clear error for the first value outside its limits."""
     for name, declared in config.__dataclass_fields__.items():
         value = getattr(config, name)

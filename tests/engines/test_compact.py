@@ -11,6 +11,7 @@ import pytest
 from napari_vos import FrameStack, Session
 from napari_vos.errors import NapariVosError
 from napari_vos.simulation import Modality, Scenario, Simulation, simulate
+from napari_vos.store.evidence import EndReason
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,34 @@ def test_constant_frames_do_not_break_the_run() -> None:
     labels = np.zeros((64, 64), np.uint8)
     labels[20:40, 20:40] = 1
     assert propagate(np.full((3, 64, 64), 7, np.uint8), labels).shape == (3, 64, 64)
+
+
+def test_cells_end_where_they_divide() -> None:
+    scenario = Scenario(
+        modality=Modality.FLUORESCENCE,
+        shape=(160, 160),
+        n_frames=10,
+        n_cells=6,
+        diameter=28,
+        division_rate=0.12,
+        division_frames=2,
+        condensation=0.9,
+        death_rate=0.0,
+        entry_rate=0.0,
+        clustering=0.0,
+    )
+    movie = simulate(scenario, seed=6)
+    with Session(FrameStack(movie.images, axes="TYX")) as session:
+        session.add_mask(0, movie.labels[0])
+        session.run()
+        ends = {event.object_id: event for event in session.ends}
+    mothers = set(movie.parents.values()) & set(np.unique(movie.labels[0]).tolist())
+    assert len(mothers) >= 4
+    for mother in mothers:
+        last = np.flatnonzero((movie.labels == mother).any(axis=(1, 2))).max()
+        assert abs(ends[mother].t - (last + 1)) <= 1
+    divided = [mother for mother in mothers if ends[mother].reason is EndReason.DIVIDED]
+    assert len(divided) >= len(mothers) / 2
 
 
 def test_an_unknown_engine_is_named() -> None:

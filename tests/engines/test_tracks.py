@@ -51,13 +51,14 @@ def test_a_track_follows_steady_motion() -> None:
 
 
 def test_the_state_comes_back_exactly() -> None:
-    tracks = {9: Track(np.array([0.1, -2.3]), 12.7), 2: Track(np.array([1 / 3, 0.0]), 4.0)}
+    tracks = {9: Track(np.array([0.1, -2.3]), 12.7, 0.7), 2: Track(np.array([1 / 3, 0.0]), 4.0)}
     again, kept, batch_size = unpack(pack(tracks, [5, 10], 16))
     assert list(again) == [9, 2]
     assert (kept, batch_size) == ([5, 10], 16)
     for object_id, track in tracks.items():
         np.testing.assert_array_equal(again[object_id].velocity, track.velocity)
         assert again[object_id].extent == track.extent
+        assert again[object_id].growth == track.growth
 
 
 def test_the_state_of_no_object_comes_back() -> None:

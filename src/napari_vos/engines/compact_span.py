@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 FEWEST_PIXELS = 3
 """A mask of fewer pixels has vanished, unless it was that small before."""
 
+SHRUNK = 0.75
+"""Ratio of the areas of two frames below which a cell may be about to divide."""
+
+COMPACT = 0.4
+"""Share of its box, made square, that a cell about to divide fills at least."""
+
 
 class SpanRun:
     """Follows the objects of a span from its start, or from where it was left."""
@@ -146,20 +152,33 @@ class SpanRun:
             pasted = paste(item.probability, place, self.shape)
             before = outlines[object_id]
             area = 0 if pasted is None else int((pasted[1] > 0.5).sum())
+            config = self.engine.config
+            condensed = self._has_condensed(object_id, area, before)
             if (
                 pasted is None
-                or item.presence < self.engine.config.presence
-                or item.quality < self.engine.config.quality
+                or item.presence < (config.division if condensed else config.presence)
+                or item.quality < config.quality
                 or area < min(FEWEST_PIXELS, before.area)
             ):
-                reason = EndReason.LEFT if before.touches_border else EndReason.VANISHED
-                ends.append(ObjectEnd(object_id, t, reason))
+                ends.append(ObjectEnd(object_id, t, _reason(before, condensed=condensed)))
                 self._forget(object_id)
             else:
                 objects[object_id] = ObjectEvidence(
                     object_id, *pasted, item.quality, Source.PROPAGATED
                 )
         return FrameEvidence(t, objects, tuple(ends))
+
+    def _has_condensed(self, object_id: int, area: int, before: Outline) -> bool:
+        """Tell whether a compact object has shrunk on this frame or the one before.
+
+        Cells condense before they divide. What leaves the frame shrinks too,
+        and spread cells come and go with their protrusions.
+        """
+        growth = self.tracks[object_id].growth
+        if area:
+            growth = min(growth, area / before.area)
+        is_compact = before.area > COMPACT * before.extent**2
+        return growth < SHRUNK and is_compact and not before.touches_border
 
     def _fuse(self, t: int, objects: Mapping[int, ObjectEvidence]) -> list[ObjectEvidence]:
         """Blend with what was believed before, by the distance to the two user frames."""
@@ -233,3 +252,9 @@ class SpanRun:
             image, around = mark_border(images[object_id], around, visible_part(place, self.shape))
             views[object_id] = View(image, mask, around)
         return views
+
+
+def _reason(before: Outline, *, condensed: bool) -> EndReason:
+    if before.touches_border:
+        return EndReason.LEFT
+    return EndReason.DIVIDED if condensed else EndReason.VANISHED

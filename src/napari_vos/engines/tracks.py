@@ -65,10 +65,13 @@ class Track:
         (y, x) per frame in the span's direction, smoothed.
     extent
         Longest side of the object's box, smoothed.
+    growth
+        Ratio of the last two areas.
     """
 
     velocity: NDArray[np.float64]
     extent: float
+    growth: float = 1.0
 
     @classmethod
     def start(cls, outline: Outline) -> Track:
@@ -80,6 +83,7 @@ class Track:
         step = np.subtract(now.center, before.center)
         self.velocity = MOTION_KEPT * self.velocity + (1 - MOTION_KEPT) * step
         self.extent = EXTENT_KEPT * self.extent + (1 - EXTENT_KEPT) * now.extent
+        self.growth = now.area / before.area
 
 
 def pack(
@@ -90,6 +94,7 @@ def pack(
         "object_ids": np.array(list(tracks), np.int64),
         "velocity": np.array([track.velocity for track in tracks.values()]).reshape(-1, 2),
         "extent": np.array([track.extent for track in tracks.values()], np.float64),
+        "growth": np.array([track.growth for track in tracks.values()], np.float64),
         "kept": np.array(kept, np.int64),
         "batch_size": np.array(batch_size, np.int64),
     }
@@ -98,9 +103,9 @@ def pack(
 def unpack(state: Mapping[str, NDArray[np.generic]]) -> tuple[dict[int, Track], list[int], int]:
     """Return what `pack` was given."""
     tracks = {
-        int(object_id): Track(np.array(velocity), float(extent))
-        for object_id, velocity, extent in zip(
-            state["object_ids"], state["velocity"], state["extent"], strict=True
+        int(object_id): Track(np.array(velocity), float(extent), float(growth))
+        for object_id, velocity, extent, growth in zip(
+            state["object_ids"], state["velocity"], state["extent"], state["growth"], strict=True
         )
     }
     return tracks, [int(t) for t in state["kept"]], int(state["batch_size"])

@@ -163,7 +163,7 @@ def train(recipe: CompactTraining, *, report: Callable[[str], None] | None = Non
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         step += 1
-        _follow(average, network, min(0.995, step / (step + 20)))
+        _follow(average, network, min(0.998, step / (step + 20)))
         for name, value in losses._asdict().items():
             now = value.item()
             smooth[name] = 0.95 * smooth.get(name, now) + 0.05 * now
