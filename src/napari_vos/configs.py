@@ -30,7 +30,7 @@ class CompactConfig:
         default=16, metadata={"help": "Objects computed at once.", "minimum": 1}
     )
     presence: float = field(
-        default=0.5,
+        default=0.4,
         metadata={
             "help": "An object less likely there than this ends.",
             "minimum": 0.0,
@@ -38,7 +38,7 @@ class CompactConfig:
         },
     )
     division: float = field(
-        default=0.9,
+        default=0.8,
         metadata={
             "help": "An object that has just shrunk and is less likely there than this has divided.",
             "minimum": 0.0,
