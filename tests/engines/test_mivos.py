@@ -1,130 +1,179 @@
-"""MiVOS against the official numbers, step by step, and in sessions."""
+"""Sessions on MiVOS: the official labels, whatever the way to them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from safetensors.torch import save_file
+from tests.engines.official_mivos import OfficialSession
+from tests.golden import fill, golden_arrays
 
-from napari_vos.engines.mivos_bank import SpaceTimeBank
-from napari_vos.engines.mivos_model import Correction, Memory, MivosModel
+from napari_vos import FrameStack, Session
+from napari_vos.checkpoints import load_network
+from napari_vos.configs import MivosConfig
+from napari_vos.engines import create_propagator
+from napari_vos.engines.base import Span
+from napari_vos.engines.mivos_model import MivosModel
+from napari_vos.engines.mivos_windows import dense, expected_jaccard, pack, unpack, windows
+from napari_vos.errors import WeightsError
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
-from napari_vos.networks.padding import Padding
-from tests.golden import assert_near, fill, golden_arrays, golden_file, normalized
 
 
 @pytest.fixture(scope="module")
-def networks() -> tuple[PropagationNetwork, FusionNetwork]:
-    propagation, fusion = PropagationNetwork(), FusionNetwork()
-    fill(propagation, "mivos_prop")
-    fill(fusion, "mivos_fusion")
-    return propagation, fusion
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Weights files of the propagation and the fusion network."""
+    folder = tmp_path_factory.mktemp("weights")
+    paths = folder / "propagation.safetensors", folder / "fusion.safetensors"
+    save_file(fill(PropagationNetwork(), "mivos_prop"), paths[0])
+    save_file(fill(FusionNetwork(), "mivos_fusion"), paths[1])
+    return paths
 
 
-class OfficialSession:
-    """The official interaction loop on a dense volume, on top of the engine's steps."""
-
-    def __init__(self, model: MivosModel, video: Tensor, n_objects: int, memory_every: int) -> None:
-        self.model, self.memory_every = model, memory_every
-        self.padding = Padding.to_multiple(16, tuple(video.shape[1:3]))
-        self.images = self.padding.add(normalized(video))[:, None]
-        self.volume = torch.zeros(n_objects + 1, len(video), 1, *self.images.shape[-2:])
-        self.volume[0] = 1e-7
-        self.frozen = self.volume[:0, 0]
-        self.certain: list[tuple[int, Memory]] = []
-        self.schedule: list[list[object]] = []
-
-    def interact(self, start: int, labels: Tensor) -> None:
-        ids = torch.arange(len(self.volume))[:, None, None, None]
-        masks = self.padding.add((labels == ids).float())
-        before = self.volume[1:, start].clone()
-        self.volume[:, start] = masks
-        memory = self.model.memorize(self.images[start], masks[1:], self.frozen)
-        self.certain.append((start, memory))
-        correction = Correction.between(memory, before, masks[1:])
-        for direction in (1, -1):
-            frames = list(self.until_next(start, direction))
-            beyond = (frames[-1] if frames else start) + direction
-            other = beyond if 0 <= beyond < len(self.images) else None
-            self.run(start, frames, other, correction)
-
-    def until_next(self, start: int, direction: int) -> Iterator[int]:
-        t = start + direction
-        while 0 <= t < len(self.images) and t not in {frame for frame, _ in self.certain}:
-            yield t
-            t += direction
-
-    def run(self, start: int, frames: list[int], other: int | None, correction: Correction) -> None:
-        bank = SpaceTimeBank()
-        for frame, memory in self.certain:
-            bank.add(frame, memory, keep=True)
-        last_kept = start
-        for t, following in pairwise([*frames, None]):
-            self.schedule.append([t, list(bank.frames)])
-            query = self.model.encode(self.images[t])
-            found = self.model.find(query, bank.memory, self.frozen)
-            if following is not None:
-                keep = abs(t - last_kept) >= self.memory_every
-                last_kept = t if keep else last_kept
-                memory = self.model.memorize(self.images[t], found[1:], self.frozen)
-                bank.add(t, memory, keep=keep)
-            if other is not None:
-                length = abs(other - start)
-                found = self.model.fuse(
-                    self.images[t],
-                    query,
-                    old=self.volume[1:, t],
-                    new=found[1:],
-                    correction=correction,
-                    distance=(abs(other - t) / length, abs(start - t) / length),
-                    frozen=self.frozen,
-                )
-            self.volume[:, t] = found
-
-    @property
-    def labels(self) -> Tensor:
-        return self.padding.remove(self.volume.argmax(dim=0)[:, 0])
+@pytest.fixture(scope="module")
+def movie() -> dict[str, np.ndarray]:
+    """Six frames with one object, and the official results with memories every two frames."""
+    return {key: array.numpy() for key, array in golden_arrays("mivos_core_k1_96x128").items()}
 
 
-def check(session: OfficialSession, golden: dict[str, Tensor], step: str, tolerance: float) -> None:
-    assert_near(session.volume, golden[f"prob_{step}"], tolerance)
-    assert (session.labels != golden[f"masks_{step}"]).float().mean() <= 0.001
+def open_session(
+    images: np.ndarray, files: tuple[Path, Path], *, folder: Path | None = None, **settings: int
+) -> Session:
+    config = MivosConfig(**settings, fusion_weights=str(files[1]))
+    frames = FrameStack(images, axes="TYXS")
+    return Session(frames, engine="mivos", weights=files[0], config=config, folder=folder)
+
+
+def agree(session: Session, expected: np.ndarray) -> None:
+    assert (np.asarray(session.labels[:]) != expected).mean() <= 0.001
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("memory_every", [5, 2])
-def test_two_objects_in_frames_that_need_padding(
-    networks: tuple[PropagationNetwork, FusionNetwork], memory_every: int
+def test_interactions_on_frames_that_need_padding(
+    files: tuple[Path, Path], memory_every: int
 ) -> None:
     golden = golden_arrays("mivos_core_k2_100x131")
-    schedule = json.loads(golden_file("mivos_core_schedule.json").read_text())
+    networks = load_network("mivos_propagation", files[0]), load_network("mivos_fusion", files[1])
     model = MivosModel(*networks, torch.float32, top_k=50, batch_size=2)
-    session = OfficialSession(model, golden["video_u8"], 2, memory_every)
-    run = f"memfreq{memory_every}"
-    steps = [(3, f"{run}_step1", f"k2_{run}_step1"), (9, f"{run}_step2", f"k2_{run}_step2")]
-    if memory_every == 5:
-        steps += [(6, "third_step3", "k2_3-9-6-3_step3"), (3, "third_step4", "k2_3-9-6-3_step4")]
-    for frame, step, order in steps:
-        session.schedule.clear()
-        session.interact(frame, golden["gt_masks"][frame])
-        assert session.schedule == schedule[order]
-        check(session, golden, step, 2e-3)
+    official = OfficialSession(model, golden["video_u8"], 2, memory_every, keeps_border=False)
+    with open_session(golden["video_u8"].numpy(), files, memory_every=memory_every) as session:
+        for t in (3, 9, 6):
+            official.interact(t, golden["gt_masks"][t])
+            session.add_mask(t, golden["gt_masks"][t].numpy())
+            session.run()
+            agree(session, official.labels.numpy())
+            if t == 3:
+                agree(session, golden[f"masks_memfreq{memory_every}_step1"].numpy())
 
 
 @pytest.mark.slow
-def test_one_object_read_with_a_smaller_top_k(
-    networks: tuple[PropagationNetwork, FusionNetwork],
+def test_a_fused_run_continued_later_ends_with_the_same_labels(
+    movie: dict[str, np.ndarray], files: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    golden = golden_arrays("mivos_core_k1_96x128")
-    schedule = json.loads(golden_file("mivos_core_schedule.json").read_text())
-    model = MivosModel(*networks, torch.float32, top_k=20, batch_size=1)
-    session = OfficialSession(model, golden["video_u8"], 1, 2)
-    for frame, step in [(0, "step1"), (5, "step2")]:
-        session.schedule.clear()
-        session.interact(frame, golden["gt_masks"][frame])
-        assert session.schedule == schedule[f"k1_memfreq2_{step}"]
-        check(session, golden, step, 2e-3)
+    masks, folder = movie["gt_masks"], tmp_path / "session"
+    settings = {"memory_every": 2, "top_k": 20, "cache_megabytes": 0}
+    with open_session(movie["video_u8"], files, **settings) as session:
+        for t in (0, 5):
+            session.add_mask(t, masks[t])
+            session.run()
+        agree(session, movie["masks_step2"])
+        expected = np.asarray(session.labels[:])
+        probability = session.probability(1, 1)[0]
+    with open_session(movie["video_u8"], files, folder=folder, **settings) as session:
+        session.add_mask(0, masks[0])
+        session.run()
+        agree(session, movie["masks_step1"])
+        session.add_mask(5, masks[5])
+        running = session.propagate()
+        assert [next(running).t for _ in range(3)] == [4, 3, 2]
+        running.close()
+    with Session.load(folder, FrameStack(movie["video_u8"], axes="TYXS")) as continued:
+        continued.run()
+        np.testing.assert_array_equal(np.asarray(continued.labels[:]), expected)
+        np.testing.assert_array_equal(continued.probability(1, 1)[0], probability)
+
+
+@pytest.mark.slow
+def test_a_user_frame_added_later_is_fused_by_distance_without_fusion_weights(
+    movie: dict[str, np.ndarray], files: tuple[Path, Path]
+) -> None:
+    frames, masks = FrameStack(movie["video_u8"], axes="TYXS"), movie["gt_masks"]
+    with Session(frames, engine="mivos", weights=files[0]) as session:
+        session.add_mask(0, masks[0])
+        session.run()
+        first = np.asarray(session.labels[:])
+        session.add_mask(5, masks[5])
+        session.run()
+        second = np.asarray(session.labels[:])
+    changes = [(first[t] != second[t]).sum() for t in range(1, 5)]
+    assert changes[3] > changes[0]
+
+
+@pytest.mark.slow
+def test_batches_of_objects_and_frozen_objects(files: tuple[Path, Path]) -> None:
+    golden = golden_arrays("mivos_core_k2_100x131")
+    images, masks = golden["video_u8"].numpy()[:5], golden["gt_masks"].numpy()
+    results = []
+    for batch_size in (1, 2):
+        with open_session(images, files, batch_size=batch_size) as session:
+            session.add_mask(0, masks[0])
+            session.run()
+            results.append(np.asarray(session.labels[:]))
+    assert (results[0] != results[1]).mean() <= 0.001
+    with open_session(images, files) as session:
+        session.add_mask(0, np.where(masks[0] == 1, 1, 0).astype(np.uint16))
+        session.run()
+        before = [session.probability(t, 1)[0] for t in range(5)]
+        session.add_mask(0, np.where(masks[0] == 2, 2, 0).astype(np.uint16))
+        session.run()
+        for t in range(5):
+            np.testing.assert_array_equal(session.probability(t, 1)[0], before[t])
+        assert 2 in np.asarray(session.labels[:])[1:]
+
+
+@pytest.mark.slow
+def test_frames_smaller_than_the_stride_in_grey(files: tuple[Path, Path]) -> None:
+    images = np.random.default_rng(0).integers(0, 4000, (3, 11, 14), dtype=np.uint16)
+    mask = np.zeros((11, 14), np.uint16)
+    mask[3:7, 4:9] = 9
+    frames = FrameStack(images, axes="TYX")
+    with Session(frames, engine="mivos", weights=files[0]) as session:
+        session.add_mask(0, mask)
+        session.run()
+        assert set(np.unique(session.labels[:])) <= {0, 9}
+        assert (session.labels[0] == mask).all()
+
+
+@pytest.mark.slow
+def test_an_estimate_grows_with_what_is_asked_for(files: tuple[Path, Path]) -> None:
+    frames = FrameStack(np.zeros((30, 96, 128), np.uint8), axes="TYX")
+    engine = create_propagator("mivos", frames, weights=files[0])
+    few = engine.estimate([Span(0, 29, (1,), (0,))])
+    many = engine.estimate([Span(0, 29, tuple(range(1, 9)), (0,))])
+    assert (few.object_frames, many.object_frames) == (29, 232)
+    assert 0 < few.memory < many.memory
+    assert 0 < few.seconds < many.seconds
+
+
+def test_weights_are_asked_for() -> None:
+    frames = FrameStack(np.zeros((2, 32, 32), np.uint8), axes="TYX")
+    with pytest.raises(WeightsError, match=r"without weights: name the file.*'compact' needs none"):
+        create_propagator("mivos", frames)
+
+
+def test_windows_hold_what_is_dense() -> None:
+    planes = np.zeros((2, 20, 30), np.float32)
+    planes[0, 4:9, 5:12] = 0.75
+    found = windows((3, 8), planes)
+    assert list(found) == [3]
+    np.testing.assert_array_equal(dense([found[3], None], (20, 30)), planes)
+    np.testing.assert_array_equal(unpack(pack(found, [1]), (3, 8), (20, 30)), planes)
+
+
+def test_expected_jaccard_of_certain_and_doubtful_masks() -> None:
+    assert expected_jaccard(np.array([[0, 1, 1]], np.float32)) == 1
+    assert expected_jaccard(np.array([[0.5, 1, 0.5]], np.float32)) == 0.5
+    assert expected_jaccard(np.zeros((2, 2), np.float32)) == 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_vos.engines.base import Propagator
     from napari_vos.frames import FrameStack
 
-PROPAGATORS = ("compact",)
+PROPAGATORS = ("compact", "mivos")
 """Names `create_propagator` knows."""
 
 
@@ -38,7 +38,8 @@ def create_propagator(
     config
         The engine's configuration; None for the default.
     weights
-        A file or a registered name; None for the shipped weights.
+        A file or a registered name; None for the shipped weights, which
+        "mivos" lacks.
     device, precision
         See `napari_vos.device`.
     plan
@@ -53,6 +54,12 @@ def create_propagator(
     if name not in PROPAGATORS:
         raise NapariVosError(
             f"There is no engine {name!r}; expected one of {', '.join(PROPAGATORS)}."
+        )
+    if name == "mivos":
+        from napari_vos.engines.mivos import MivosPropagator
+
+        return MivosPropagator.create(
+            frames, config=config, weights=weights, device=device, precision=precision, plan=plan
         )
     from napari_vos.engines.compact import CompactPropagator
 

@@ -96,6 +96,10 @@ class EvidenceReader(Protocol):
         """Return the evidence of frame `t` as it stood before this pass of the round."""
         ...
 
+    def uncorrected(self, t: int) -> FrameEvidence:
+        """Return the evidence of user frame `t` as the round before had left it."""
+        ...
+
     def state(self, t: int, span: Span) -> Mapping[str, NDArray[np.generic]]:
         """Return the state yielded with frame `t` of `span` in this pass; empty if none was."""
         ...

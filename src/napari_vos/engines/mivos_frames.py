@@ -77,6 +77,6 @@ class MivosFrames:
     def _planes(self, t: int) -> NDArray[np.float32]:
         channels = list(self._frames.channels)
         if self._frames.dtype == np.uint8 and len(channels) == len(MEAN):
-            return self._frames.read(t)[channels].astype(np.float32) / 255
+            return self._frames.read(t)[channels].astype(np.float32) / np.float32(255)
         planes = self._frames.normalized(t)
         return planes[[min(index, len(planes) - 1) for index in range(len(MEAN))]]

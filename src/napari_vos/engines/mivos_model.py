@@ -55,11 +55,11 @@ class Correction(NamedTuple):
     differences: Tensor
 
     @classmethod
-    def between(cls, memory: Memory, before: Tensor, after: Tensor) -> Correction:
+    def between(cls, key: Tensor, before: Tensor, after: Tensor) -> Correction:
         """Compare (K, 1, H, W) probabilities before an interaction with its masks."""
         added = (after - before).clamp(0, 1)
         removed = (before - after).clamp(0, 1)
-        return cls(memory.key, torch.cat([added, removed], dim=1))
+        return cls(key, torch.cat([added, removed], dim=1))
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,10 @@ class MivosModel:
 
         def alone(some: slice) -> Tensor:
             key, value = memory.of(some)
-            return self.propagation(
+            logits: Tensor = self.propagation(
                 query, key.transpose(1, 2), value.transpose(1, 2), top_k=self.top_k
             )
+            return logits
 
         return self._compete(alone, len(memory.key), frozen)
 
@@ -166,7 +167,8 @@ class MivosModel:
                 attention,
                 image.new_tensor([distance]).expand(n_objects, -1),
             )
-            return network(*(x.to(self.dtype) for x in inputs))
+            logits: Tensor = network(*(x.to(self.dtype) for x in inputs))
+            return logits
 
         return self._compete(alone, len(old), frozen)
 

@@ -169,6 +169,12 @@ class History:
             raise ValueError("The last thing done is no round.")
         return latest
 
+    def uncorrected_version(self, t: int) -> str | None:
+        """Return the version of frame `t` that the round before the latest thing done has left."""
+        earlier = [unit.after for unit in self.done[:-1] if unit.round is not None]
+        state = earlier[-1] if earlier else self.done[0].before
+        return state.versions.get(t)
+
     def apply(self, line: Line) -> frozenset[int]:
         """Apply one line of the journal; return the frames it has changed."""
         old = self.state.versions if line["action"] != "frame" else None

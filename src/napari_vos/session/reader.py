@@ -46,6 +46,11 @@ class LedgerReader:
             return _evidence(t, *self._ledger.read_version(self._round.before[t]))
         return self.read(t)
 
+    def uncorrected(self, t: int) -> FrameEvidence:
+        """Return the evidence of frame `t` as the round before had left it."""
+        version = self._ledger.history.uncorrected_version(t)
+        return _evidence(t, *self._ledger.read_version(version))
+
     def state(self, t: int, span: Span) -> Mapping[str, NDArray[np.generic]]:
         """Return the state that was yielded with frame `t` of this span; empty if none was."""
         return self._ledger.state(self._leg, t) if t != span.start else {}

@@ -1,0 +1,172 @@
+"""MiVOS: whole frames, a space-time memory, and fusion that knows what a correction changed.
+
+Cheng, Tai, Tang, "Modular Interactive Video Object Segmentation: Interaction-to-Mask,
+Propagation and Difference-Aware Fusion", CVPR 2021.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from napari_vos import checkpoints
+from napari_vos.configs import MivosConfig
+from napari_vos.device import choose_device, choose_precision
+from napari_vos.engines.base import Estimate, EvidenceReader, Span
+from napari_vos.engines.mivos_frames import MivosFrames
+from napari_vos.engines.mivos_model import MivosModel
+from napari_vos.engines.mivos_span import MivosSpan
+from napari_vos.errors import WeightsError
+from napari_vos.networks.mivos.propagation import KEY_DEPTH, STRIDE, VALUE_DEPTH
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from napari_vos.frames import FrameStack
+    from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
+    from napari_vos.store.evidence import FrameEvidence
+
+AUTHORS = "https://github.com/hkchengrex/MiVOS"
+"""Where the authors publish their weights."""
+
+PIXEL_BYTES = 1200
+"""Memory the networks take per pixel of a frame and object of a batch, in float32."""
+
+TIMED_SIDE = 128
+"""Frames are timed on a part of this size; the time grows with the area."""
+
+
+@dataclass(frozen=True)
+class MivosPropagator:
+    """Propagates masks of whole frames, all objects of a span at once.
+
+    An object is never given up: what is hidden for some frames may come back.
+
+    Make one with `MivosPropagator.create`.
+    """
+
+    frames: FrameStack
+    config: MivosConfig
+    model: MivosModel
+    images: MivosFrames
+    device: torch.device
+    plan: Mapping[str, object]
+
+    @classmethod
+    def create(
+        cls,
+        frames: FrameStack,
+        *,
+        config: MivosConfig | None = None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        plan: Mapping[str, Any] | None = None,
+    ) -> MivosPropagator:
+        """Load the networks and settle the plan.
+
+        Raises
+        ------
+        NapariVosError
+            If no weights are named, the weights, the device or the precision
+            can't be used, or `plan` was made with other weights.
+        """
+        if plan is not None:
+            config = MivosConfig(**plan["config"])
+            device, precision = str(plan["device"]), str(plan["precision"])
+        config = config or MivosConfig()
+        if weights is None:
+            raise WeightsError(
+                "The engine 'mivos' comes without weights: name the file of its propagation "
+                f"network, which the authors publish at {AUTHORS}. The engine 'compact' needs none."
+            )
+        chosen = choose_device(device)
+        dtype = choose_precision(precision, chosen)
+        files = {"weights": checkpoints.resolve(weights, "mivos_propagation")}
+        networks = {"weights": "mivos_propagation"}
+        if config.fusion_weights:
+            files["fusion_weights"] = checkpoints.resolve(config.fusion_weights, "mivos_fusion")
+            networks["fusion_weights"] = "mivos_fusion"
+        hashes = {f"{name}_sha256": checkpoints.sha256_of(path) for name, path in files.items()}
+        for name, sha256 in hashes.items():
+            if plan is not None and plan[name] != sha256:
+                path = files[name.removesuffix("_sha256")]
+                raise WeightsError(
+                    f"This run was made with the MiVOS weights {str(plan[name])[:12]}…, but {path} "
+                    f"has {sha256[:12]}…. Name the weights file it was made with."
+                )
+        loaded: dict[str, nn.Module] = {
+            name: checkpoints.load_network(networks[name], path).to(chosen, dtype)
+            for name, path in files.items()
+        }
+        model = MivosModel(
+            cast("PropagationNetwork", loaded["weights"]),
+            cast("FusionNetwork | None", loaded.get("fusion_weights")),
+            dtype,
+            config.top_k,
+            config.batch_size,
+        )
+        images = MivosFrames(frames, chosen, model.encode, cache_bytes=config.cache_megabytes << 20)
+        settled: dict[str, object] = {
+            "engine": "mivos",
+            "weights": files["weights"].name,
+            **hashes,
+            "config": asdict(config),
+            "device": chosen.type,
+            "precision": str(dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        return cls(frames, config, model, images, chosen, settled)
+
+    def estimate(self, spans: Sequence[Span]) -> Estimate:
+        """Return what propagating `spans` will take, from a timed part of a frame."""
+        object_frames = sum(len(span.frames) * len(span.object_ids) for span in spans)
+        if not object_frames:
+            return Estimate(0, 0.0, 0)
+        height, width = (math.ceil(side / STRIDE) * STRIDE for side in self.frames.shape)
+        pixels, itemsize = height * width, self.model.dtype.itemsize
+        position = (KEY_DEPTH + VALUE_DEPTH) * itemsize
+        banks = [len(span.object_ids) * self._n_memories(span) * position for span in spans]
+        n_objects = max(len(span.object_ids) for span in spans)
+        batch = min(n_objects, self.config.batch_size)
+        memory = (
+            # A bank that grows is there twice for a moment.
+            2 * max(banks) * pixels // STRIDE**2
+            + (self.config.cache_megabytes << 20)
+            + batch * pixels * PIXEL_BYTES * itemsize // 4
+            + n_objects * pixels * 16
+        )
+        per_frame, per_object = self._seconds()
+        n_frames = sum(len(span.frames) for span in spans)
+        seconds = (per_frame * n_frames + per_object * object_frames) * pixels / TIMED_SIDE**2
+        return Estimate(memory, seconds, object_frames)
+
+    def propagate(self, span: Span, evidence: EvidenceReader) -> Iterator[FrameEvidence]:
+        """Predict the frames of `span` in order; see `Propagator.propagate`."""
+        run = MivosSpan(self, span, evidence)
+        for t in self.frames.read_ahead(span.frames):
+            yield run.step(t)
+
+    def _n_memories(self, span: Span) -> int:
+        length = abs(span.end - span.start)
+        return len(span.references) + length // self.config.memory_every + 1
+
+    def _seconds(self) -> tuple[float, float]:
+        """Return the seconds a frame takes, and those each of its objects takes."""
+        image = torch.zeros(1, 3, TIMED_SIDE, TIMED_SIDE, device=self.device)
+        mask = image[:, :1]
+        self.model.encode(image)  # the first call is slower
+        started = time.perf_counter()
+        query = self.model.encode(image)
+        encoded = time.perf_counter()
+        memory = self.model.memorize(image, mask, mask[:0])
+        # Reading its result waits for the device.
+        self.model.find(query, memory, mask[:0]).cpu()
+        return encoded - started, time.perf_counter() - encoded

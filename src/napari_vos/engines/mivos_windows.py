@@ -1,0 +1,81 @@
+"""Between dense probabilities of a frame, as MiVOS computes them, and windows of evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vos.engines.fusion import add_to
+from napari_vos.store.evidence import Box, ObjectEvidence, Source, window_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+FAINTEST = 0.01
+"""Outside its window an object is less probable than this and taken for absent."""
+
+
+def dense(items: Iterable[ObjectEvidence | None], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return probabilities (K, Y, X) of objects; 0 of one that isn't there."""
+    items = list(items)
+    planes = np.zeros((len(items), *shape), np.float32)
+    for plane, item in zip(planes, items, strict=True):
+        if item is not None:
+            add_to(plane, Box(0, 0, *shape), item)
+    return planes
+
+
+def windows(
+    object_ids: Sequence[int], probabilities: NDArray[np.float32]
+) -> dict[int, ObjectEvidence]:
+    """Return (K, Y, X) probabilities as evidence; an object that is nowhere isn't in it."""
+    found = {}
+    for object_id, plane in zip(object_ids, probabilities, strict=True):
+        box = window_of(plane >= FAINTEST)
+        if box is not None:
+            window = plane[box.slices]
+            found[object_id] = ObjectEvidence(
+                object_id,
+                box,
+                window.astype(np.float16),
+                expected_jaccard(window),
+                Source.PROPAGATED,
+            )
+    return found
+
+
+def expected_jaccard(probability: NDArray[np.float32]) -> float:
+    """Return the Jaccard index to expect of the pixels more probable than not.
+
+    The expected overlap by the expected union, were each pixel right as often
+    as its probability says.
+    """
+    inside = probability > 0.5
+    union = inside.sum() + probability[~inside].sum()
+    return float(probability[inside].sum() / union) if union > 0 else 0.0
+
+
+def pack(
+    found: Mapping[int, ObjectEvidence], kept: Sequence[int]
+) -> dict[str, NDArray[np.generic]]:
+    """Return the state to save with a frame: its masks before fusion, and the kept frames."""
+    state: dict[str, NDArray[np.generic]] = {"kept": np.array(kept, np.int64)}
+    for object_id, item in found.items():
+        state[f"box_{object_id}"] = np.array(item.box, np.int64)
+        state[f"mask_{object_id}"] = item.probability
+    return state
+
+
+def unpack(
+    state: Mapping[str, NDArray[np.generic]], object_ids: Sequence[int], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Return the masks (K, Y, X) that `pack` was given."""
+    masks = np.zeros((len(object_ids), *shape), np.float32)
+    for plane, object_id in zip(masks, object_ids, strict=True):
+        if f"box_{object_id}" in state:
+            box = Box(*(int(side) for side in state[f"box_{object_id}"]))
+            plane[box.slices] = state[f"mask_{object_id}"]
+    return masks
