@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.golden import GAINS, golden_shapes, golden_weights
 
 from napari_vos import checkpoints
 from napari_vos.errors import WeightsError
+from tests.golden import GAINS, golden_shapes, golden_weights
 
 State = dict[str, torch.Tensor]
 

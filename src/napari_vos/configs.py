@@ -40,7 +40,7 @@ class CompactConfig:
     division: float = field(
         default=0.8,
         metadata={
-            "help": "An object that has just shrunk and is less likely there than this has divided.",
+            "help": "An object that has just shrunk and is less likely than this has divided.",
             "minimum": 0.0,
             "maximum": 1.0,
         },

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
-from tests.golden import normalized
 from torch import Tensor
 from torch.nn import functional
 
 from napari_vos.engines.mivos_bank import SpaceTimeBank
 from napari_vos.engines.mivos_model import Correction, Memory, MivosModel
 from napari_vos.networks.padding import Padding
+from tests.golden import normalized
 
 
 class OfficialSession:

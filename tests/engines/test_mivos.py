@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.engines.official_mivos import OfficialSession
-from tests.golden import fill, golden_arrays
 
 from napari_vos import FrameStack, Session
 from napari_vos.checkpoints import load_network
@@ -20,6 +18,8 @@ from napari_vos.engines.mivos_model import MivosModel
 from napari_vos.engines.mivos_windows import dense, expected_jaccard, pack, unpack, windows
 from napari_vos.errors import WeightsError
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
+from tests.engines.official_mivos import OfficialSession
+from tests.golden import fill, golden_arrays
 
 
 @pytest.fixture(scope="module")

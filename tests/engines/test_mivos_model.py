@@ -6,12 +6,12 @@ import json
 
 import pytest
 import torch
-from tests.engines.official_mivos import OfficialSession
-from tests.golden import assert_near, fill, golden_arrays, golden_file
 from torch import Tensor
 
 from napari_vos.engines.mivos_model import MivosModel
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
+from tests.engines.official_mivos import OfficialSession
+from tests.golden import assert_near, fill, golden_arrays, golden_file
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,6 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from tests.golden import (
-    assert_near,
-    golden_arrays,
-    golden_file,
-    golden_shapes,
-    golden_weights,
-    shapes_of,
-)
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,6 +23,14 @@ from napari_vos.networks.mast.correlation import correlate
 from napari_vos.networks.mast.reading import estimate_offset
 from napari_vos.networks.mast.schedule import dilation_at
 from napari_vos.networks.mast.windows import MovedWindows
+from tests.golden import (
+    assert_near,
+    golden_arrays,
+    golden_file,
+    golden_shapes,
+    golden_weights,
+    shapes_of,
+)
 
 GAINS = {"post_convolution.weight": 4.0}
 N_CLASSES = 7

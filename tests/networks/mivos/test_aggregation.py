@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.golden import assert_near, golden_arrays
 
 from napari_vos.networks.mivos import aggregate
+from tests.golden import assert_near, golden_arrays
 
 
 @pytest.mark.parametrize("hard", [False, True])

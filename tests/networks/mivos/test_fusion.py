@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import torch
-from tests.golden import assert_near, fill, golden_arrays, golden_shapes, shapes_of
 
 from napari_vos.networks.mivos import FusionNetwork
+from tests.golden import assert_near, fill, golden_arrays, golden_shapes, shapes_of
 
 
 def test_keys_and_shapes_are_those_of_the_authors_checkpoint() -> None:

@@ -4,15 +4,6 @@ import json
 
 import pytest
 import torch
-from tests.golden import (
-    assert_near,
-    fill,
-    golden_arrays,
-    golden_file,
-    golden_shapes,
-    normalized,
-    shapes_of,
-)
 from torch import Tensor
 
 from napari_vos.networks.memory import read_memory
@@ -21,6 +12,15 @@ from napari_vos.networks.mivos import (
     Query,
     attend_differences,
     sum_of_others,
+)
+from tests.golden import (
+    assert_near,
+    fill,
+    golden_arrays,
+    golden_file,
+    golden_shapes,
+    normalized,
+    shapes_of,
 )
 
 FEATURES, STORED_IN_HALF, READOUT, PROBABILITY = 1e-3, 5e-3, 5e-3, 2e-4

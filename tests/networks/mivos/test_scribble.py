@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
+
+from napari_vos.networks.mivos import ScribbleToMaskNetwork, aggregate
+from napari_vos.networks.padding import Padding
 from tests.golden import (
     assert_near,
     fill,
@@ -10,10 +14,6 @@ from tests.golden import (
     normalized,
     shapes_of,
 )
-from torch import Tensor
-
-from napari_vos.networks.mivos import ScribbleToMaskNetwork, aggregate
-from napari_vos.networks.padding import Padding
 
 NOT_DRAWN = 255
 
