@@ -12,7 +12,7 @@ def network() -> CompactNetwork:
 
 def inputs(batch: int, size: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    return [torch.randn(batch, c, size, size, generator=generator) for c in (3, 3, 1, 1)]
+    return [torch.randn(batch, c, size, size, generator=generator) for c in (4, 4, 1, 1)]
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from napari_vos.engines.places import (
 )
 from napari_vos.engines.tracks import Outline, Track, outline_of, pack, unpack
 from napari_vos.engines.windows import mark_border, standardize
-from napari_vos.networks.compact import IMAGE_CHANNELS
+from napari_vos.networks.compact import COLOURS
 from napari_vos.store.evidence import (
     EndReason,
     FrameEvidence,
@@ -224,12 +224,12 @@ class SpanRun:
 
     def _images(self, t: int, places: Mapping[int, Place]) -> dict[int, Tensor]:
         planes = self.engine.frames.normalized(t)
-        channels = [min(index, len(planes) - 1) for index in range(IMAGE_CHANNELS)]
+        channels = [min(index, len(planes) - 1) for index in range(COLOURS)]
         images = {}
         for object_id, place in places.items():
             region = region_of(place, self.shape)
             window = crop(planes[:, *region.slices], region, place, outside="border")
-            image = standardize(window[None])[0][channels]
+            image = standardize(window[None])[0][[*channels, -1]]
             images[object_id] = image * visible_part(place, self.shape)
         return images
 

@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 class View(NamedTuple):
-    """What the network sees of one window: image (3, S, S), mask and others (1, S, S)."""
+    """What the network sees of one window: image (4, S, S), mask and others (1, S, S)."""
 
     image: Tensor
     mask: Tensor

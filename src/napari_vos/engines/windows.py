@@ -118,11 +118,33 @@ def paste_windows(
 
 
 def standardize(windows: Tensor) -> Tensor:
-    """Give every window and channel mean 0 and deviation 1, clipped to ±6.
+    """Bring windows to the network's scale.
 
     Each window by its own numbers in each frame: contrast may change over the
     movie and differ between cells.
+
+    Parameters
+    ----------
+    windows
+        (B, C, H, W) float, any scale.
+
+    Returns
+    -------
+    Tensor
+        (B, C + 1, H, W): every channel with mean 0 and deviation 1, clipped to
+        ±6; and their mean relative to the noise of its background, on a
+        logarithmic scale, so that dim parts show beside bright ones.
     """
     mean = windows.mean(dim=(2, 3), keepdim=True)
     deviation = windows.std(dim=(2, 3), keepdim=True)
-    return ((windows - mean) / (deviation + 1e-4 * mean.abs() + 1e-8)).clamp(-6, 6)
+    linear = ((windows - mean) / (deviation + 1e-4 * mean.abs() + 1e-8)).clamp(-6, 6)
+    grey = windows.mean(dim=1, keepdim=True)
+    middle = _median(grey)
+    spread = 1.5 * _median((grey - middle).abs()) + 0.02 * deviation.mean(dim=1, keepdim=True)
+    relative = (grey - middle) / (spread + 1e-4 * middle.abs() + 1e-8)
+    return torch.cat([linear, relative.sign() * relative.abs().log1p()], dim=1)
+
+
+def _median(plane: Tensor) -> Tensor:
+    """Return (B, 1, 1, 1) from (B, 1, H, W)."""
+    return plane.flatten(1).median(dim=1).values[:, None, None, None]

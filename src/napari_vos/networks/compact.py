@@ -15,7 +15,12 @@ from torch.nn import functional
 
 from napari_vos.networks.memory import read_memory
 
-IMAGE_CHANNELS = 3
+COLOURS = 3
+"""Channels of a picture; a grey one is repeated."""
+
+IMAGE_CHANNELS = COLOURS + 1
+"""The last one shows the dim parts; see `engines.windows.standardize`."""
+
 STRIDE = 8
 """Window sides are multiples of this; keys and values have this stride."""
 
@@ -131,7 +136,7 @@ class CompactNetwork(nn.Module):
         )
 
     def memory_key(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return key (B, D, H/8, W/8) and features at strides 8 and 4 of a (B, 3, H, W) image."""
+        """Return key (B, D, H/8, W/8) and features at strides 8 and 4 of a (B, 4, H, W) image."""
         _, quarter, eighth = self.image_encoder(image)
         return self.key(eighth), eighth, quarter
 
@@ -141,7 +146,7 @@ class CompactNetwork(nn.Module):
         Parameters
         ----------
         image
-            (B, 3, H, W), each window with mean 0 and deviation 1.
+            (B, 4, H, W), standardised.
         mask, others
             (B, 1, H, W) in [0, 1]: this object, and all other known ones.
 
@@ -169,7 +174,7 @@ class CompactNetwork(nn.Module):
         Parameters
         ----------
         image, previous_image
-            (B, 3, H, W), each window with mean 0 and deviation 1.
+            (B, 4, H, W), standardised.
         previous_mask, previous_others
             (B, 1, H, W) in [0, 1] on the previous frame.
         memory_key, memory_value

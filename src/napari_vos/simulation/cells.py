@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from napari_vos.simulation.scenario import Scenario
 
 LOBES = 5
-
-
-class Arm(NamedTuple):
-    """A tapered protrusion, in units of the cell's radius."""
-
-    angle: float
-    length: float
-    width: float
-    bend: float
-    taper: float
 
 
 @dataclass
@@ -44,6 +34,10 @@ class Cell:
     brightness: float
     texture: NDArray[np.float32]
     next_texture: NDArray[np.float32]
+    core: NDArray[np.float64]
+    """Centre (along, across) of the inner body relative to the radius, in the cell's own axes."""
+    spikes: NDArray[np.float64]
+    """(n, 2) angle, and length relative to the radius, of thin threads that stick out."""
     curve: float = 0.0
     """How much the body is bent, relative to its length."""
     parent: int = 0
@@ -109,8 +103,15 @@ def make_cell(
         brightness=float(np.exp(rng.uniform(np.log(scenario.brightness_spread), 0))),
         texture=make_texture(rng, scenario),
         next_texture=make_texture(rng, scenario),
+        core=rng.normal(0, 0.12, 2) if scenario.core else np.zeros(2),
+        spikes=_make_spikes(rng, scenario),
         curve=rng.normal(0, 0.3),
     )
+
+
+def _make_spikes(rng: np.random.Generator, scenario: Scenario) -> NDArray[np.float64]:
+    count = rng.poisson(scenario.spikes)
+    return np.stack([rng.uniform(0, 2 * np.pi, count), rng.uniform(1.1, 1.6, count)], axis=1)
 
 
 def advance(rng: np.random.Generator, scenario: Scenario, cell: Cell) -> None:
@@ -122,6 +123,13 @@ def advance(rng: np.random.Generator, scenario: Scenario, cell: Cell) -> None:
     if rng.random() < scenario.jump_rate:
         cell.center = cell.center + rng.uniform(-0.7, 0.7, 2) * scenario.diameter
     change = scenario.deformation
+    if scenario.reshaping_rate and rng.random() < scenario.reshaping_rate:
+        change = 0.8
+        cell.angle += rng.normal(0, 0.4)
+        cell.radius *= np.exp(rng.normal(0, 0.1))
+        cell.spikes = _make_spikes(rng, scenario)
+    if scenario.core:
+        cell.core = 0.95 * cell.core + rng.normal(0, 0.04, 2)
     cell.angle += rng.normal(0, scenario.turning)
     cell.lobes = np.sqrt(1 - change**2) * cell.lobes + change * rng.standard_normal((LOBES, 2))
     cell.elongation = max(1.0, cell.elongation * np.exp(rng.normal(0, 0.25 * change)))
@@ -178,78 +186,10 @@ def divide(
                 brightness=cell.brightness,
                 texture=np.roll(cell.texture, index * 20, axis=0),
                 next_texture=cell.next_texture,
+                core=np.zeros(2),
+                spikes=cell.spikes,
                 parent=cell.object_id,
                 rounding=1.0,
             )
         )
     return daughters[0], daughters[1]
-
-
-def reach(cell: Cell) -> float:
-    """Distance from the centre beyond which there is nothing of the cell."""
-    body = cell.radius * np.sqrt(cell.elongation) * 1.5
-    if len(cell.arms) == 0:
-        return float(body) + 3
-    return float(max(body, cell.radius * (cell.arms[:, 1].max() + 0.6))) + 3
-
-
-def depth(
-    cell: Cell, scenario: Scenario, y: NDArray[np.float32], x: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return how deep each point lies inside the cell, in pixels; negative outside.
-
-    Parameters
-    ----------
-    cell, scenario
-        Whose outline.
-    y, x
-        (h, w) float32 coordinates relative to the centre.
-    """
-    calm = 1 - cell.rounding
-    cosine, sine = np.cos(cell.angle), np.sin(cell.angle)
-    along, across = x * cosine + y * sine, y * cosine - x * sine
-    condensed = scenario.condensation * cell.rounding
-    stretch = np.sqrt(cell.elongation * (1 + condensed))
-    if cell.elongation > 2:
-        across = across - cell.curve * along**2 / (cell.radius * stretch)
-    distance = np.hypot(along / stretch, across * stretch)
-    theta = np.arctan2(across * stretch, along / stretch)
-    outline = np.full_like(x, cell.radius * (1 - 0.12 * cell.rounding - 0.2 * condensed))
-    for k in range(LOBES):
-        amplitude = calm * scenario.irregularity * cell.radius / (1 + 0.5 * k)
-        a, b = cell.lobes[k]
-        outline = outline + amplitude * (a * np.cos((k + 2) * theta) + b * np.sin((k + 2) * theta))
-    inside = (outline - distance) / (0.5 * (stretch + 1))
-    if cell.rounding < 0.6:
-        for angle, length, width, bend, taper in cell.arms:
-            arm = Arm(angle, length * (1 - cell.rounding), width, bend, taper)
-            inside = np.maximum(inside, _arm_depth(cell, along, across, arm))
-    result: NDArray[np.float32] = inside.astype(np.float32)
-    return result
-
-
-def _arm_depth(
-    cell: Cell, along: NDArray[np.float32], across: NDArray[np.float32], arm: Arm
-) -> NDArray[np.float32]:
-    cosine, sine = np.cos(arm.angle), np.sin(arm.angle)
-    forward = (along * cosine + across * sine) / cell.radius
-    aside = (across * cosine - along * sine) / cell.radius
-    position = np.clip(forward / arm.length, 0, 1)
-    aside = aside - arm.bend * position**2
-    half_width = np.maximum(0.6 * (1 - position) ** 2, arm.width * (1 - arm.taper * position))
-    beyond = np.maximum(forward - arm.length, 0) + np.maximum(-forward, 0)
-    result: NDArray[np.float32] = (half_width - np.hypot(aside, beyond)) * cell.radius
-    return result
-
-
-def texture_at(cell: Cell, y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sample the texture, which moves and turns with the cell, at points relative to its centre."""
-    cosine, sine = np.cos(cell.angle), np.sin(cell.angle)
-    side = len(cell.texture)
-    scale = side / (3.2 * cell.radius)
-    along, across = (x * cosine + y * sine) * scale, (y * cosine - x * sine) * scale
-    mixed = (1 - cell.phase) * cell.texture + cell.phase * cell.next_texture
-    sampled: NDArray[np.float32] = ndimage.map_coordinates(
-        mixed, [across + side / 2, along + side / 2], order=1, mode="grid-wrap"
-    )
-    return sampled

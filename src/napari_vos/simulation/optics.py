@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_vos.simulation.cells import depth, reach, texture_at
+from napari_vos.simulation.outlines import core_at, depth, reach, spikes_at, texture_at
 from napari_vos.simulation.scenario import Modality
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class Canvas:
         float32 brightness of the owning cell; 0 outside.
     rounding
         float32, 1 where the owning cell is round to divide.
+    core
+        float32, 1 inside the owning cell's inner body, soft at its rim.
+    spikes
+        float32, 1 where a cell's threads stick out of it.
     """
 
     labels: NDArray[np.uint16]
@@ -43,12 +47,14 @@ class Canvas:
     texture: NDArray[np.float32]
     brightness: NDArray[np.float32]
     rounding: NDArray[np.float32]
+    core: NDArray[np.float32]
+    spikes: NDArray[np.float32]
 
 
 def lay_out(cells: Sequence[Cell], scenario: Scenario) -> Canvas:
     """Give each pixel to the cell in which it lies deepest."""
     shape = scenario.shape
-    canvas = Canvas(np.zeros(shape, np.uint16), *(np.zeros(shape, np.float32) for _ in range(4)))
+    canvas = Canvas(np.zeros(shape, np.uint16), *(np.zeros(shape, np.float32) for _ in range(6)))
     for cell in cells:
         extent = reach(cell)
         top, left = np.maximum(np.floor(cell.center - extent).astype(int), 0)
@@ -72,6 +78,11 @@ def lay_out(cells: Sequence[Cell], scenario: Scenario) -> Canvas:
         canvas.texture[window][owned] = texture_at(cell, y, x)[owned]
         canvas.brightness[window][owned] = (cell.brightness * cell.vigour * fade)[owned]
         canvas.rounding[window][owned] = cell.rounding
+        if scenario.core:
+            canvas.core[window][owned] = core_at(cell, scenario, y, x)[owned]
+        if len(cell.spikes) and cell.rounding < 0.6:
+            canvas.spikes[window][:] = np.maximum(canvas.spikes[window], spikes_at(cell, y, x))
+    canvas.spikes[canvas.labels > 0] = 0
     return canvas
 
 
@@ -141,42 +152,52 @@ def form_image(
         Strength of the cells' contrast on this frame.
     """
     inside = (canvas.labels > 0).astype(np.float32)
-    texture = scenario.texture * canvas.texture
+    gathered = 1 - scenario.core_gathers * (1 - canvas.core)
+    texture = scenario.texture * canvas.texture * gathered
+    seam_of_core = 4 * canvas.core * (1 - canvas.core)
+    inner = scenario.core_contrast * (canvas.core + seam_of_core)
     ground = scenario.background * (1 + scenario.background_texture * scenery.unevenness)
     unit = max(scenario.diameter / 32, 0.5)
     picture: NDArray[np.floating]
     if scenario.modality is Modality.FLUORESCENCE:
         condensed = canvas.brightness * (1 + (0.8 + scenario.condensation) * canvas.rounding)
-        filling = np.clip(0.75 + texture, 0.05, None)
+        filling = np.clip(0.75 + texture, 0.05, None) * np.exp(scenario.core_contrast * canvas.core)
         if scenario.patchiness:
             filling = filling * np.exp(2 * scenario.patchiness * (canvas.texture - 0.4))
         cells = condensed * filling * np.clip(canvas.depth / (2 * unit), 0.4, 1)
-        picture = ground * 0.5 + signal * cells + 0.3 * np.clip(scenery.debris, 0, None)
+        picture = ground * 0.5 + signal * (cells + 0.15 * canvas.spikes)
+        picture = picture + 0.3 * np.clip(scenery.debris, 0, None)
         return picture
     if scenario.modality is Modality.MEMBRANE:
         seam = np.exp(-((canvas.depth / (1.2 * unit)) ** 2)) * inside
         cells = canvas.brightness * (seam + 0.25 * np.clip(0.5 + texture, 0, None) * inside)
         picture = ground * 0.5 + signal * cells + 0.2 * scenery.debris
         return picture
-    thickness = np.sqrt(np.clip(canvas.depth, 0, None) / (0.5 * scenario.diameter)) * inside
+    height = np.clip(canvas.depth, 0, None) / (0.5 * scenario.diameter)
+    thickness = np.tanh(height / scenario.dome) * inside
     thickness = thickness * (1 + canvas.rounding)
     if scenario.modality is Modality.DIC:
         shape = (0.4 + 4.2 * scenario.halo) * thickness
-        relief = unit * (shape + 1.2 * texture * inside) + scenery.debris
+        relief = unit * (shape + 1.2 * texture * inside + 0.5 * inner) + scenery.debris
+        relief = relief + 0.5 * canvas.spikes
         slope = np.cos(scenery.light_angle) * ndimage.sobel(relief, 0) + np.sin(
             scenery.light_angle
         ) * ndimage.sobel(relief, 1)
-        body = (0.08 * texture - scenario.shade) * inside
+        bright = 0.15 * canvas.rounding
+        body = (0.08 * texture + 0.05 * inner + bright - scenario.shade) * inside
         picture = ground + 0.5 + signal * (0.08 * slope + body)
         return picture
     outer = ndimage.gaussian_filter(inside, 2.2 * unit) * (1 - inside)
     if scenario.modality is Modality.PHASE:
-        body = scenery.polarity * canvas.brightness * (0.5 + texture) * inside
+        body = scenery.polarity * canvas.brightness * (0.5 + texture + 0.4 * inner) * inside
         bright = canvas.rounding * inside * 0.6
         seam = scenario.halo * outer * (1.2 if scenery.polarity < 0 else -0.6)
         rim = -0.2 * scenery.polarity * np.exp(-((canvas.depth / (1.5 * unit)) ** 2)) * inside
         picture = (
-            ground + 0.4 + signal * (0.45 * body + bright + seam + rim + 0.25 * scenery.debris)
+            ground
+            + 0.4
+            + signal * (0.45 * body + bright + seam + rim)
+            + 0.25 * signal * (scenery.debris + 0.6 * canvas.spikes)
         )
         return picture
     seam_width = (0.5 + scenario.halo) * unit
@@ -187,8 +208,8 @@ def form_image(
         + signal
         * (
             scenery.polarity * fringe
-            + (0.35 * texture - scenario.shade) * inside
-            + 0.2 * scenery.debris
+            + (0.35 * texture + 0.2 * inner + 0.25 * canvas.rounding - scenario.shade) * inside
+            + 0.2 * (scenery.debris + 0.6 * scenery.polarity * canvas.spikes)
         )
     )
     return picture

@@ -50,6 +50,8 @@ class Scenario:
         How fast the outline changes, in [0, 1]; at 1 each frame has a new one.
     turning
         Standard deviation of the rotation in radians.
+    reshaping_rate
+        Probability that one cell takes another outline at once.
     jump_rate
         Probability that one cell leaps by up to a diameter.
     drift, stage_jump
@@ -70,8 +72,17 @@ class Scenario:
         How much the texture turns into few bright patches on a dim ground; 0 for an even one.
     texture_change
         How fast the texture changes, in [0, 1].
+    core, core_contrast, core_gathers
+        Radius of an inner body (a nucleus, a cloud of grains) relative to the
+        cell's, 0 for none; how much brighter it is, and its seam; how much of
+        the texture is gathered in it, in [0, 1].
+    spikes
+        Mean number of thin threads that stick out of a cell and are no part of it.
     gradient
         How much a cell fades from its body to its tips, in [0, 1].
+    dome
+        Height relative to the radius at which a body levels off: small for a
+        flat one with a steep rim, 1 for a dome; in pictures without a label.
     halo
         Strength of the bright or dark seam outside the cells; its width in bright field.
     shade
@@ -104,6 +115,7 @@ class Scenario:
     persistence: float = 0.6
     deformation: float = 0.15
     turning: float = 0.08
+    reshaping_rate: float = 0.0
     jump_rate: float = 0.0
     drift: tuple[float, float] = (0.0, 0.0)
     stage_jump: float = 0.0
@@ -119,7 +131,12 @@ class Scenario:
     coarseness: float = 1.0
     patchiness: float = 0.0
     texture_change: float = 0.1
+    core: float = 0.0
+    core_contrast: float = 0.0
+    core_gathers: float = 0.0
+    spikes: float = 0.0
     gradient: float = 0.0
+    dome: float = 0.3
     halo: float = 0.5
     shade: float = 0.0
     background: float = 0.2
@@ -210,6 +227,12 @@ def random_scenario(
             shade=rng.normal(0, 0.06),
             blur=rng.uniform(0.4, 1.5),
             fibres=int(rng.choice([0, 0, 10, 40])),
+            dome=float(np.exp(rng.uniform(np.log(0.08), np.log(1.0)))),
+            reshaping_rate=rng.choice([0.0, 0.05, 0.15]),
+            core=rng.choice([0.0, 1.0, 1.0]) * rng.uniform(0.3, 0.75),
+            core_contrast=rng.normal(0, 0.5),
+            core_gathers=rng.uniform(0.0, 1.0),
+            spikes=rng.choice([0.0, 0.0, 3.0, 10.0]),
         )
     return scenario
 
@@ -220,6 +243,8 @@ def _shape_nuclei(rng: np.random.Generator, scenario: Scenario) -> Scenario:
         scenario,
         condensation=rng.choice([0.0, 1.0, 1.0]) * rng.uniform(0.3, 1.0),
         patchiness=rng.choice([0.0, 0.0, 1.0]) * rng.uniform(0.3, 1.2),
+        core=rng.choice([0.0, 0.0, 0.0, 1.0]) * rng.uniform(0.3, 0.7),
+        core_contrast=rng.uniform(-0.7, 1.5),
     )
 
 
@@ -232,5 +257,9 @@ def _shape_spread(rng: np.random.Generator, scenario: Scenario) -> Scenario:
         irregularity=rng.uniform(0.02, 0.25),
         deformation=rng.uniform(0.1, 0.8),
         gradient=rng.uniform(0.0, 0.9),
+        reshaping_rate=rng.choice([0.0, 0.05, 0.15]),
+        core=rng.choice([0.0, 1.0]) * rng.uniform(0.3, 0.8),
+        core_contrast=rng.uniform(0.0, 2.0),
+        spikes=rng.choice([0.0, 0.0, 4.0]),
         n_cells=max(4, int(scenario.n_cells * rng.uniform(0.2, 1.0))),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from napari_vos.engines.windows import WINDOW_SIZE, crop_windows, window_side, within_frame
 from napari_vos.store.evidence import window_of
@@ -89,6 +90,10 @@ def sample_clip(rng: np.random.Generator, scene: Scene, track: Track, *, length:
         raise ValueError(f"Object {track.object_id} isn't on frame {frames[1]}.")
     extent = torch.tensor([float(max(box.shape))])
     side = window_side(extent) * CANVAS_SIZE / WINDOW_SIZE * float(np.exp(rng.normal(0, 0.12)))
+    fragmented = rng.random() < 0.06
+    if fragmented:
+        # The window will be chosen for what was marked, which is less than the object.
+        side = side * float(rng.uniform(0.6, 1.0))
     center = np.array([(box.top + box.bottom - 1) / 2, (box.left + box.right - 1) / 2])
     reference_box = window_of(scene.labels[frames[0]] == track.object_id)
     images, planes, presence = [], [], []
@@ -108,7 +113,12 @@ def sample_clip(rng: np.random.Generator, scene: Scene, track: Track, *, length:
         there = t in track.frames
         presence.append(1.0 if there else (0.0 if scene.exact else -1.0))
     picture = _augment(rng, torch.stack(images))
-    clip = torch.cat([picture, torch.stack(planes)], dim=1)
+    known = torch.stack(planes)
+    if rng.random() < 0.5:
+        known = _draw_otherwise(known, int(rng.choice([-3, -2, -1, 1, 2, 3])))
+    if fragmented:
+        known[:2, :1] = known[:2, :1] * _fragments(rng)
+    clip = torch.cat([picture, known], dim=1)
     if rng.random() < 0.5:
         clip = clip.flip(-1)
     clip = torch.rot90(clip, int(rng.integers(4)), (-2, -1)).contiguous()
@@ -196,6 +206,52 @@ def _cut(
     planes = crop_windows(planes[None], where, sides, size=CANVAS_SIZE)[0]
     visible = within_frame(where, sides, labels.shape, size=CANVAS_SIZE)[0]
     return image.expand(3, -1, -1), torch.cat([planes, visible])
+
+
+def _draw_otherwise(known: torch.Tensor, margin: int) -> torch.Tensor:
+    """Draw all outlines of a clip `margin` pixels further out, or in if negative.
+
+    People draw the same edge differently; the first frame tells how.
+
+    Parameters
+    ----------
+    known
+        (F, 3, S, S) masks, others and visible part.
+    margin
+        In network pixels.
+    """
+    masks, others, visible = known.chunk(3, dim=1)
+    if margin > 0:
+        grown = _grow(masks, margin) * (1 - others)
+        others = _grow(others, margin) * (1 - grown)
+    else:
+        grown = 1 - _grow(1 - masks, -margin)
+        if bool((grown.sum((1, 2, 3)) < 0.5 * masks.sum((1, 2, 3))).any()):
+            return known
+        others = 1 - _grow(1 - others, -margin)
+    return torch.cat([grown, others, visible], dim=1)
+
+
+def _grow(masks: torch.Tensor, margin: int) -> torch.Tensor:
+    """Dilate by about an octagon."""
+    for step in range(margin):
+        if step % 2:
+            masks = functional.max_pool2d(masks, 3, stride=1, padding=1)
+        else:
+            rows = functional.max_pool2d(masks, (3, 1), stride=1, padding=(1, 0))
+            columns = functional.max_pool2d(masks, (1, 3), stride=1, padding=(0, 1))
+            masks = torch.maximum(rows, columns)
+    return masks
+
+
+def _fragments(rng: np.random.Generator) -> torch.Tensor:
+    """Return (1, 1, S, S) of 0 and 1 that leaves parts of a mask, as thresholding noise does."""
+    size = int(rng.integers(2, 6))
+    side = -(-CANVAS_SIZE // size)
+    coarse = torch.from_numpy(rng.random((1, 1, side, side), np.float32))
+    noise = functional.interpolate(coarse, scale_factor=size, mode="bilinear")
+    kept = (noise < float(rng.uniform(0.35, 0.6))).float()
+    return kept[:, :, :CANVAS_SIZE, :CANVAS_SIZE]
 
 
 def _augment(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor:
