@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,18 @@ GAINS: dict[str, dict[str, float]] = {
         "classifier.classifier.3.weight": 12.0,
         "classifier.classifier.3.bias": -70.0,
     },
+    "pointrend_head": {},
+    "yolact_resnet50": {"prediction_layers.0.conf_layer.weight": 2.0},
+    "yolact_darknet53": {
+        "fpn.lat_layers.*": 0.25,
+        "prediction_layers.0.conf_layer.weight": 2.0,
+    },
+    "yolact_maskiou": {},
 }
-"""What the weights of a few keys are multiplied with, so that outputs are spread."""
+"""What the weights of a few keys are multiplied with, so that outputs are spread.
+
+A key that ends in * means all that begin so.
+"""
 
 
 def golden_file(name: str) -> Path:
@@ -67,7 +78,11 @@ def shapes_of(network: nn.Module) -> dict[str, tuple[int, ...]]:
 def golden_weights(
     shapes: Mapping[str, tuple[int, ...]], gains: Mapping[str, float]
 ) -> dict[str, Tensor]:
-    return {key: _golden_weight(key, shape, gains.get(key, 1)) for key, shape in shapes.items()}
+    return {key: _golden_weight(key, shape, _gain(key, gains)) for key, shape in shapes.items()}
+
+
+def _gain(key: str, gains: Mapping[str, float]) -> float:
+    return next((gain for pattern, gain in gains.items() if fnmatchcase(key, pattern)), 1)
 
 
 def _golden_weight(key: str, shape: tuple[int, ...], gain: float) -> Tensor:

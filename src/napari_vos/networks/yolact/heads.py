@@ -1,0 +1,79 @@
+"""What YOLACT reads off the pyramid: prototypes, and for each prior a box, classes, coefficients.
+
+Names of attributes follow the keys of the authors' checkpoints.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_vos.networks.yolact.pyramid import DEPTH
+
+N_PROTOTYPES = 32
+
+
+class Double(nn.Module):
+    """Twice as many pixels on each side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, 2H, 2W) from (B, C, H, W)."""
+        return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def prototype_network() -> nn.Sequential:
+    """Return the network that makes (B, 32, 2H, 2W) prototypes, none below 0, from P3."""
+
+    def convolution() -> tuple[nn.Module, nn.Module]:
+        return nn.Conv2d(DEPTH, DEPTH, 3, padding=1), nn.ReLU()
+
+    return nn.Sequential(
+        *convolution(),
+        *convolution(),
+        *convolution(),
+        Double(),
+        nn.ReLU(),
+        *convolution(),
+        nn.Conv2d(DEPTH, N_PROTOTYPES, 1),
+        nn.ReLU(),
+    )
+
+
+class PredictionHead(nn.Module):
+    """Boxes, classes and coefficients at each position of a level; all levels share it.
+
+    Parameters
+    ----------
+    n_anchors
+        Priors at a position.
+    n_classes
+        With the background.
+    """
+
+    def __init__(self, n_anchors: int, n_classes: int) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        self.upfeature = nn.Sequential(nn.Conv2d(DEPTH, DEPTH, 3, padding=1), nn.ReLU())
+        self.bbox_layer = nn.Conv2d(DEPTH, n_anchors * 4, 3, padding=1)
+        self.conf_layer = nn.Conv2d(DEPTH, n_anchors * n_classes, 3, padding=1)
+        self.mask_layer = nn.Conv2d(DEPTH, n_anchors * N_PROTOTYPES, 3, padding=1)
+
+    def forward(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what is said of the A priors of a level (B, 256, H, W).
+
+        Returns
+        -------
+        tuple[Tensor, Tensor, Tensor]
+            Encoded boxes (B, H·W·A, 4), class logits (B, H·W·A, n_classes), and
+            coefficients (B, H·W·A, 32) in [-1, 1]; row by row, then anchors.
+        """
+        x = self.upfeature(level)
+        return (
+            _of_priors(self.bbox_layer(x), 4),
+            _of_priors(self.conf_layer(x), self.n_classes),
+            _of_priors(self.mask_layer(x), N_PROTOTYPES).tanh(),
+        )
+
+
+def _of_priors(x: Tensor, n_values: int) -> Tensor:
+    return x.movedim(1, -1).reshape(len(x), -1, n_values)

@@ -1,0 +1,58 @@
+"""The feature pyramid: the trunk's three levels made alike, and two coarser ones.
+
+Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017. Names of
+attributes follow the keys of the authors' checkpoints of YOLACT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+DEPTH = 256
+"""Channels of all levels."""
+
+N_COARSER = 2
+
+
+class FeaturePyramid(nn.Module):
+    """Five levels P3 to P7 at the strides 8 to 128.
+
+    Parameters
+    ----------
+    channels
+        Of C3, C4, C5.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        deepest_first = tuple(reversed(channels))
+        self.lat_layers = nn.ModuleList(nn.Conv2d(inputs, DEPTH, 1) for inputs in deepest_first)
+        self.pred_layers = nn.ModuleList(nn.Conv2d(DEPTH, DEPTH, 3, padding=1) for _ in channels)
+        self.downsample_layers = nn.ModuleList(
+            nn.Conv2d(DEPTH, DEPTH, 3, 2, padding=1) for _ in range(N_COARSER)
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return P3 to P7, (B, 256, H, W) each, from C3 to C5.
+
+        What a level hands down to the finer one is what it has before its own
+        3x3 convolution.
+        """
+        levels: list[Tensor] = []
+        handed_down: Tensor | None = None
+        for x, lateral, predict in zip(
+            reversed(features), self.lat_layers, self.pred_layers, strict=True
+        ):
+            total = lateral(x)
+            if handed_down is not None:
+                total = total + functional.interpolate(
+                    handed_down, size=x.shape[-2:], mode="bilinear", align_corners=False
+                )
+            handed_down = total
+            levels.insert(0, functional.relu(predict(total)))
+        for downsample in self.downsample_layers:
+            levels.append(downsample(levels[-1]))
+        return tuple(levels)
