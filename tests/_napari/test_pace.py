@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from napari_vos._napari.pace import Pace, describe_estimate
-from napari_vos.session import Progress, RoundEstimate
+from napari_vos._napari.pace import Pace
+from napari_vos.session import Progress
 
 
 def progress(n_done: int, n_total: int) -> Progress:
@@ -20,11 +20,3 @@ def test_frames_of_an_earlier_run_do_not_count() -> None:
     pace = Pace(lambda: next(times))
     assert "1.0 frames/s" in pace.describe(progress(51, 60))
     assert pace.describe(progress(52, 60)) == "52 of 60 frames, 1.0 frames/s, 8 s left"
-
-
-def test_what_a_run_will_take() -> None:
-    estimate = RoundEstimate(
-        memory=1_234_000_000, seconds=65.4, object_frames=580, disk=0, free_disk=0
-    )
-    line = describe_estimate(estimate)
-    assert line == "580 masks: about 1 min 5 s and 1234 MB of memory"

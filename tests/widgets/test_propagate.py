@@ -57,7 +57,7 @@ def test_the_estimate_is_shown_and_warnings_are_told(
     window.press("propagate")
     widget.run.estimated.connect(lambda _: lines.append(widget.status.value))
     assert window.finish() is Finish.COMPLETED
-    assert lines == ["22 masks: about 0 s and 0 MB of memory"]
+    assert lines == ["22 masks: about 00:00 and 0 MB of memory"]
     [(line, thread)] = told
     assert "finished frames are kept and the run can be continued" in line
     assert thread == threading.get_ident()

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_vos.session import Progress, RoundEstimate
+    from napari_vos.session import Progress
 
 
 class Pace:
@@ -36,14 +36,6 @@ class Pace:
             f"{progress.n_done} of {progress.n_total} frames, {rate:.1f} frames/s, "
             f"{_duration(left)} left"
         )
-
-
-def describe_estimate(estimate: RoundEstimate) -> str:
-    """Return a line such as "580 masks: about 9 s and 400 MB of memory"."""
-    return (
-        f"{estimate.object_frames} masks: about {_duration(estimate.seconds)} and "
-        f"{estimate.memory / 1e6:.0f} MB of memory"
-    )
 
 
 def _duration(seconds: float) -> str:

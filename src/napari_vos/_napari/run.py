@@ -12,7 +12,7 @@ from psygnal import Signal
 from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_vos._napari.notify import tell_error
-from napari_vos._napari.pace import Pace, describe_estimate
+from napari_vos._napari.pace import Pace
 from napari_vos._napari.results import ResultLayer
 from napari_vos._napari.worker import ClosingWorker
 from napari_vos.session import Finish, Progress, RoundEstimate, Session
@@ -128,7 +128,7 @@ class Run:
             self._pace = Pace()
             return
         if isinstance(result, RoundEstimate):
-            self.estimated.emit(describe_estimate(result))
+            self.estimated.emit(str(result))
             return
         if self._results is not None:
             self._results.note(result.t)
