@@ -15,6 +15,7 @@ from napari_vos.networks.mast import (
     drop_channel,
     full_size,
     read,
+    read_labels,
     reconstruction_loss,
     reference_frames,
     rgb_to_lab,
@@ -76,7 +77,12 @@ def test_keys_and_shapes_are_those_of_the_authors_checkpoint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rgb", "lab"), [("image_rgb_u8", "lab_float32"), ("table_rgb_u8", "table_lab_normalised")]
+    ("rgb", "lab"),
+    [
+        ("image_rgb_u8", "lab_float32"),
+        ("odd_rgb_u8", "odd_lab"),
+        ("table_rgb_u8", "table_lab_normalised"),
+    ],
 )
 def test_colour_is_converted(rgb: str, lab: str) -> None:
     golden = golden_arrays("mast_lab_features")
@@ -110,7 +116,7 @@ def test_moved_windows_are_sampled(aligned: str) -> None:
     golden = golden_arrays("mast_deform_im2col")
     image, offset = golden["im"], golden["offset"]
     batch, depth, height, width = image.shape
-    windows = MovedWindows(image, image, offset, offset, radius=1, corner_aligned=aligned == "true")
+    windows = MovedWindows(image, offset, offset, radius=1, corner_aligned=aligned == "true")
     one_channel = torch.eye(depth)[:, None, :, None, None].expand(-1, batch, -1, height, width)
     sampled = torch.stack([windows.affinity(each, range(height)) for each in one_channel], dim=1)
     assert_near(sampled.transpose(2, 3).flatten(1, 2), golden[f"cols_align_{aligned}"], 1e-5)
@@ -245,6 +251,30 @@ def test_colour_is_reconstructed(statistics: str, channel: int) -> None:
     assert_near(reconstructed, golden[f"ch{channel}_{statistics}_out"], SCORES)
     loss = reconstruction_loss(reconstructed, hidden[1])
     assert float(loss) == pytest.approx(float(golden[f"ch{channel}_{statistics}_loss"]), rel=1e-4)
+
+
+@pytest.mark.parametrize("version", ["official", "fixed"])
+@torch.no_grad()
+def test_labels_are_read_as_their_one_hot_values(movie: Movie, version: str) -> None:
+    references = [
+        reference._replace(values=1 + reference.values.argmax(dim=1, keepdim=True))
+        for reference in movie.references("long2")
+    ]
+    bands = read_labels(movie.query, references, N_CLASSES, own_offsets=version == "fixed")
+    scores = torch.cat([scores for _, scores in bands], dim=1)[None]
+    assert_near(scores, movie.golden[f"long2_out_align_true_{version}"], SCORES)
+
+
+@torch.no_grad()
+def test_what_is_no_label_takes_weight_and_gets_no_score() -> None:
+    query, references = random_movie((21, 10), [20, 1])
+    labels = torch.randint(0, 4, (1, 1, 21, 10), generator=torch.Generator().manual_seed(1))
+    one_hot = functional.one_hot(labels[0, 0], 4).permute(2, 0, 1)[None]
+    few = [Reference(each.features[:1], labels, each.gap) for each in references]
+    expected = read(query[:1], [each._replace(values=one_hot) for each in few], radius=3)
+    bands = list(read_labels(query[:1], few, 3, radius=3))
+    assert [rows.stop for rows, _ in bands][-1] == 21
+    assert_near(torch.cat([scores for _, scores in bands], dim=1), expected[0, 1:], 1e-5)
 
 
 def random_movie(size: tuple[int, int], gaps: Sequence[int]) -> tuple[Tensor, list[Reference]]:

@@ -7,7 +7,7 @@ from napari_vos.networks.mast.colour import (
     rgb_to_lab,
 )
 from napari_vos.networks.mast.features import STRIDE, Mast
-from napari_vos.networks.mast.reading import RADIUS, Reference, read
+from napari_vos.networks.mast.reading import RADIUS, Reference, read, read_labels
 from napari_vos.networks.mast.schedule import reference_frames
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "drop_channel",
     "full_size",
     "read",
+    "read_labels",
     "reconstruction_loss",
     "reference_frames",
     "rgb_to_lab",

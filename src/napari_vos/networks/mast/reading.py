@@ -17,13 +17,16 @@ from torch.nn import functional
 from napari_vos.networks.mast.correlation import TILE, correlate
 from napari_vos.networks.mast.schedule import dilation_at
 from napari_vos.networks.mast.windows import FixedWindows, MovedWindows, Windows
-from napari_vos.networks.memory import CHUNK_ENTRIES
+from napari_vos.networks.memory import CHUNK_ENTRIES, weighted_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 RADIUS = 12
 """Of the windows of candidates, in features; the authors train with 6."""
+
+WHOLE = 1 << 30
+"""What a weight of 1 is when weights are counted in whole numbers."""
 
 
 class Reference(NamedTuple):
@@ -34,9 +37,10 @@ class Reference(NamedTuple):
     features
         (B, C, H, W).
     values
-        (B, V, H, W): one-hot labels, or a colour channel.
+        (B, V, H, W): one-hot labels, or a colour channel; for `read_labels`
+        (1, 1, H, W) int64.
     gap
-        Its age, in frames.
+        Frames between it and the query.
     """
 
     features: Tensor
@@ -63,7 +67,7 @@ def read(
     query
         (B, C, H, W) features.
     references
-        At least one; none may lie in the future.
+        At least one.
     radius
         Of windows, in features.
     own_offsets
@@ -78,20 +82,68 @@ def read(
         (B, V, H, W) float32. One-hot labels give sums below 1 where
         something beyond the frame is resembled.
     """
-    query = query.float()
     windows = _place_windows(query, references, radius, own_offsets, corner_aligned)
-    candidates = (2 * radius + 1) ** 2
+    tables = [
+        each.tabulate(reference.values.float())
+        for each, reference in zip(windows, references, strict=True)
+    ]
     read = []
-    for rows in _bands(query, candidates * 3 * len(windows), TILE):
-        band = query[:, :, rows.start : rows.stop]
-        affinity = torch.cat([each.affinity(band, rows) for each in windows], dim=2)
-        weights = torch.split(torch.softmax(affinity, dim=2), candidates, dim=2)
+    for rows, weights in _weigh(query, windows, radius):
         summed = [
-            each.sum_values(weight, rows) for each, weight in zip(windows, weights, strict=True)
+            weighted_sum(*each.locate(weight, rows), table)
+            for each, weight, table in zip(windows, weights, tables, strict=True)
         ]
         read.append(torch.stack(summed).sum(0))
     values = torch.cat(read, dim=1).transpose(1, 2)
     return values.reshape(*values.shape[:2], *query.shape[2:])
+
+
+def read_labels(
+    query: Tensor,
+    references: Sequence[Reference],
+    n_labels: int,
+    *,
+    radius: int = RADIUS,
+    own_offsets: bool = True,
+) -> Iterator[tuple[range, Tensor]]:
+    """Read the labels of a frame from references: what `read` gives of one-hot labels.
+
+    Each candidate has one label, so that the work hardly depends on their
+    number. Sums are those of whole numbers, the same in whichever order a
+    device adds them.
+
+    Parameters
+    ----------
+    query
+        (1, C, H, W) features.
+    references
+        At least one, with values from 0 to `n_labels`. 0 is no label: it
+        takes weight and gets no score, as what lies beyond the frame.
+    n_labels
+        Number of labels, from 1.
+    radius, own_offsets
+        See `read`.
+
+    Yields
+    ------
+    tuple[range, Tensor]
+        Rows of the frame, and the scores (`n_labels`, rows, W) of labels there, float32.
+    """
+    windows = _place_windows(query, references, radius, own_offsets, corner_aligned=True)
+    tables = [
+        each.tabulate(reference.values)[0, :, 0]
+        for each, reference in zip(windows, references, strict=True)
+    ]
+    width = query.shape[3]
+    for rows, weights in _weigh(query, windows, radius):
+        scores = torch.zeros(
+            len(rows) * width, n_labels + 1, dtype=torch.int32, device=query.device
+        )
+        for each, weight, table in zip(windows, weights, tables, strict=True):
+            share, place = each.locate(weight, rows)
+            labels = table.index_select(0, place.flatten()).reshape(place.shape)
+            scores.scatter_add_(1, labels[0], (share[0] * WHOLE).round().int())
+        yield rows, (scores[:, 1:].T.float() / WHOLE).reshape(n_labels, len(rows), width)
 
 
 def estimate_offset(query: Tensor, reference: Tensor, *, radius: int, dilation: int) -> Tensor:
@@ -145,21 +197,32 @@ def _place_windows(
     last = next((offset for offset in reversed(offsets) if offset is not None), None)
     windows: list[Windows] = []
     for reference, offset in zip(references, offsets, strict=True):
-        features, values = reference.features.float(), reference.values.float()
+        features = reference.features.float()
         if offset is None:
-            windows.append(FixedWindows(features, values, radius=radius))
+            windows.append(FixedWindows(features, radius=radius))
         else:
             windows.append(
                 MovedWindows(
                     features,
-                    values,
                     offset,
-                    value_offset=offset if own_offsets or last is None else last,
+                    located_offset=offset if own_offsets or last is None else last,
                     radius=radius,
                     corner_aligned=corner_aligned,
                 )
             )
     return windows
+
+
+def _weigh(
+    query: Tensor, windows: Sequence[Windows], radius: int
+) -> Iterator[tuple[range, tuple[Tensor, ...]]]:
+    """Yield rows, and the weights (B, Q, N) of candidates in each reference there."""
+    query = query.float()
+    candidates = (2 * radius + 1) ** 2
+    for rows in _bands(query, candidates * 3 * len(windows), TILE):
+        band = query[:, :, rows.start : rows.stop]
+        affinity = torch.cat([each.affinity(band, rows) for each in windows], dim=2)
+        yield rows, torch.split(torch.softmax(affinity, dim=2), candidates, dim=2)
 
 
 def _bands(query: Tensor, entries: int, least: int) -> Iterator[range]:

@@ -1,9 +1,9 @@
 """Windows of candidates in a reference frame, around the place of each query position.
 
 Both kinds take a band of query rows at a time, and have the same two verbs:
-the affinity of queries with their candidates, and the sum of the candidates'
-values. Beyond the frame features and values are 0, yet candidates there count:
-what left the frame is read as nothing rather than as something else.
+the affinity of queries with their candidates, and which places of the frame
+these stand for. Beyond the frame all is 0, yet candidates there count: what
+left the frame is read as nothing rather than as something else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from torch.nn import functional
 
 from napari_vos.networks.mast.correlation import correlate
-from napari_vos.networks.memory import weighted_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,8 +29,11 @@ class Windows(Protocol):
     def affinity(self, query: Tensor, rows: range) -> Tensor:
         """Return products of queries (B, C, rows, W) with N candidates: (B, Q, N), Q = rows · W."""
 
-    def sum_values(self, weight: Tensor, rows: range) -> Tensor:
-        """Return (B, Q, V), candidates' values summed with weights (B, Q, N)."""
+    def tabulate(self, maps: Tensor) -> Tensor:
+        """Return maps (B, V, H, W) with a margin of zeros as a table of places: (B, P, V)."""
+
+    def locate(self, weight: Tensor, rows: range) -> tuple[Tensor, Tensor]:
+        """Return weights (B, Q, N) of candidates as those of places: (B, Q, M), and which ones."""
 
 
 class FixedWindows:
@@ -41,29 +43,31 @@ class FixedWindows:
     ----------
     features
         (B, C, H, W) float.
-    values
-        (B, V, H, W) float.
     radius
         Windows have 2 · `radius` + 1 candidates on each side.
     """
 
-    def __init__(self, features: Tensor, values: Tensor, *, radius: int) -> None:
+    def __init__(self, features: Tensor, *, radius: int) -> None:
         self._radius = radius
         self._features = functional.pad(features, [radius] * 4)
-        self._values = _PaddedMap(values, radius, radius)
         self._width = features.shape[3]
+        self._margin = _Margin(radius, radius, self._width)
 
     def affinity(self, query: Tensor, rows: range) -> Tensor:
         """See `Windows`."""
         reference = self._features[:, :, rows.start : rows.stop + 2 * self._radius]
         return correlate(query, reference, radius=self._radius).flatten(1, 2).flatten(2)
 
-    def sum_values(self, weight: Tensor, rows: range) -> Tensor:
+    def tabulate(self, maps: Tensor) -> Tensor:
+        """See `Windows`."""
+        return self._margin.tabulate(maps)
+
+    def locate(self, weight: Tensor, rows: range) -> tuple[Tensor, Tensor]:
         """See `Windows`."""
         side = 2 * self._radius + 1
         y, x = places(rows, self._width, weight.device)
-        index = self._values.index(y - self._radius, x - self._radius, side, side)
-        return weighted_sum(weight, index.expand_as(weight), self._values.table)
+        index = self._margin.index(y - self._radius, x - self._radius, side, side)
+        return weight, index.expand_as(weight)
 
 
 class MovedWindows:
@@ -76,12 +80,10 @@ class MovedWindows:
     ----------
     features
         (B, C, H, W) float.
-    values
-        (B, V, H, W) float.
     offset
         (B, H, W, 2) float, (Δx, Δy) in features.
-    value_offset
-        The same, by which windows are moved when values are summed.
+    located_offset
+        The same, by which windows are moved when places are asked for.
     radius
         Windows have 2 · `radius` + 1 candidates on each side.
     corner_aligned
@@ -93,22 +95,21 @@ class MovedWindows:
     def __init__(
         self,
         features: Tensor,
-        values: Tensor,
         offset: Tensor,
-        value_offset: Tensor,
+        located_offset: Tensor,
         *,
         radius: int,
         corner_aligned: bool,
     ) -> None:
-        self._offset, self._value_offset = offset, value_offset
+        self._offset, self._located_offset = offset, located_offset
         self._radius, self._corner_aligned = radius, corner_aligned
         self._size = (features.shape[2], features.shape[3])
         self._spacing = tuple(
             1.0 if corner_aligned else size / max(size - 1, 1) for size in self._size
         )
         self._sides = tuple(math.ceil(2 * radius * spacing) + 2 for spacing in self._spacing)
-        self._features = _PaddedMap(features, *self._sides)
-        self._values = _PaddedMap(values, *self._sides)
+        self._margin = _Margin(self._sides[0], self._sides[1], self._size[1])
+        self._features = self._margin.tabulate(features)
 
     def affinity(self, query: Tensor, rows: range) -> Tensor:
         """See `Windows`."""
@@ -118,21 +119,22 @@ class MovedWindows:
         n_positions = max(1, GATHERED_ENTRIES // (query.shape[0] * query.shape[1] * height * width))
         chunks = (torch.split(each, n_positions, dim=1) for each in (top, left, vector))
         products = [
-            few @ self._features.at(self._features.index(y, x, height, width)).mT
+            few @ _at(self._features, self._margin.index(y, x, height, width)).mT
             for y, x, few in zip(*chunks, strict=True)
         ]
         whole = torch.cat(products, dim=1).reshape(*top.shape, height, width)
         return (down @ whole @ across.transpose(2, 3)).flatten(2)
 
-    def sum_values(self, weight: Tensor, rows: range) -> Tensor:
+    def tabulate(self, maps: Tensor) -> Tensor:
         """See `Windows`."""
-        (top, left), (down, across) = self._window(self._value_offset, rows)
+        return self._margin.tabulate(maps)
+
+    def locate(self, weight: Tensor, rows: range) -> tuple[Tensor, Tensor]:
+        """See `Windows`."""
+        (top, left), (down, across) = self._window(self._located_offset, rows)
         side = 2 * self._radius + 1
-        spread = (
-            down.transpose(2, 3) @ weight.reshape(*weight.shape[:2], side, side) @ across
-        ).flatten(2)
-        index = self._values.index(top, left, *self._sides)
-        return weighted_sum(spread, index, self._values.table)
+        whole = down.transpose(2, 3) @ weight.reshape(*weight.shape[:2], side, side) @ across
+        return whole.flatten(2), self._margin.index(top, left, *self._sides)
 
     def _window(
         self, offset: Tensor, rows: range
@@ -157,34 +159,39 @@ class MovedWindows:
         return (begins[0], begins[1]), (blends[0], blends[1])
 
 
-class _PaddedMap:
-    """A map with zeros around it, as a table of positions.
+class _Margin:
+    """Zeros around a frame, for windows that go beyond it.
 
     Parameters
     ----------
-    maps
-        (B, C, H, W).
     vertical, horizontal
-        The margin above and below, left and right.
+        Their number above and below, left and right.
+    width
+        Of the frame.
     """
 
-    def __init__(self, maps: Tensor, vertical: int, horizontal: int) -> None:
-        padded = functional.pad(maps, [horizontal, horizontal, vertical, vertical])
-        self._vertical, self._horizontal, self._width = vertical, horizontal, padded.shape[3]
-        self.table = padded.flatten(2).transpose(1, 2).contiguous()
+    def __init__(self, vertical: int, horizontal: int, width: int) -> None:
+        self._vertical, self._horizontal = vertical, horizontal
+        self._width = width + 2 * horizontal
+
+    def tabulate(self, maps: Tensor) -> Tensor:
+        """Return maps (B, V, H, W) with the margin as a table of places: (B, P, V)."""
+        sides = [self._horizontal] * 2 + [self._vertical] * 2
+        return functional.pad(maps, sides).flatten(2).transpose(1, 2).contiguous()
 
     def index(self, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
-        """Return the positions (..., height · width) of windows that begin at y, x (...)."""
+        """Return the places (..., height · width) of windows that begin at y, x (...)."""
         y = torch.arange(self._vertical, self._vertical + height, device=top.device)
         x = torch.arange(self._horizontal, self._horizontal + width, device=top.device)
         begin = (top * self._width + left)[..., None]
         return begin + (y[:, None] * self._width + x).flatten()
 
-    def at(self, index: Tensor) -> Tensor:
-        """Return what is at positions (B, Q, N): (B, Q, N, C)."""
-        batch, positions, _ = self.table.shape
-        sample = torch.arange(batch, device=index.device)[:, None, None]
-        return functional.embedding(index + sample * positions, self.table.flatten(0, 1))
+
+def _at(table: Tensor, index: Tensor) -> Tensor:
+    """Return what a table (B, P, C) has at places (B, Q, N): (B, Q, N, C)."""
+    batch, n_places, _ = table.shape
+    sample = torch.arange(batch, device=index.device)[:, None, None]
+    return functional.embedding(index + sample * n_places, table.flatten(0, 1))
 
 
 def places(rows: range, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
