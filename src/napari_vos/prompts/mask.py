@@ -1,9 +1,4 @@
-"""What the user says about objects, frozen and free of any layer.
-
-Coordinates are (y, x) in data pixels of one frame, pixel centres at integers.
-Object ids are the user's own label values, 1 to `MAX_OBJECT_ID`, never
-renumbered.
-"""
+"""Painted masks."""
 
 from __future__ import annotations
 
@@ -13,12 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vos.errors import PromptError
+from napari_vos.prompts.ids import MAX_OBJECT_ID
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-MAX_OBJECT_ID = 65535
-"""The largest object id: results are uint16."""
 
 
 @dataclass(frozen=True, eq=False)
