@@ -88,6 +88,8 @@ def test_half_precision_safetensors(tmp_path: Path, state: State) -> None:
         ("mivos_propagation", "mivos_prop"),
         ("mivos_fusion", "mivos_fusion"),
         ("mivos_scribble", "mivos_s2m"),
+        ("pointrend", "pointrend_res50_full"),
+        ("pointrend_head", "pointrend_head"),
     ],
 )
 def test_official_files_are_recognised(tmp_path: Path, network: str, manifest: str) -> None:

@@ -17,7 +17,9 @@ from safetensors.torch import load_file, save
 
 from napari_vos.errors import WeightsError
 from napari_vos.networks.compact import CompactNetwork
+from napari_vos.networks.mast import Mast, MastSmall
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork, ScribbleToMaskNetwork
+from napari_vos.networks.pointrend import PointHead, SemanticPointRend
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,6 +29,10 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "mivos_propagation": PropagationNetwork,
     "mivos_fusion": FusionNetwork,
     "mivos_scribble": ScribbleToMaskNetwork,
+    "mast": Mast,
+    "mast_small": MastSmall,
+    "pointrend": SemanticPointRend,
+    "pointrend_head": PointHead,
 }
 """Networks whose weights can be recognised, by name."""
 
@@ -197,9 +203,14 @@ def identify(path: str | Path) -> Identification:
 
 
 def _identify(path: Path, state: Mapping[str, Tensor]) -> Identification:
-    shared = {name: len(state.keys() & _expected_shapes(name).keys()) for name in NETWORKS}
-    network = max(shared, key=lambda name: shared[name])
-    if shared[network] == 0:
+    shared = {name: state.keys() & _expected_shapes(name).keys() for name in NETWORKS}
+    fitting = {
+        name: sum(_expected_shapes(name)[key] == state[key].shape for key in keys)
+        for name, keys in shared.items()
+    }
+    # Narrower and wider networks have the same keys.
+    network = max(NETWORKS, key=lambda name: (len(shared[name]), fitting[name]))
+    if not shared[network]:
         raise WeightsError(
             f"{path} holds weights of no known network: {len(state)} keys such as "
             f"{', '.join(list(state)[:3])}. Known networks: {', '.join(NETWORKS)}."

@@ -58,14 +58,22 @@ class Bottleneck(nn.Module):
 
 
 def bottleneck_stage(
-    inputs: int, width: int, blocks: int, *, stride: int = 1, dilation: int = 1, bias: bool = False
+    inputs: int,
+    width: int,
+    blocks: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    first_dilation: int = 1,
+    bias: bool = False,
 ) -> nn.Sequential:
     """Return a stage of bottlenecks.
 
-    The first block has the stride, the others the dilation: a stage that is
-    dilated instead of strided has the receptive field of the strided one.
+    The first block has the stride and the dilation of the stage before, the
+    others the dilation: a stage that is dilated instead of strided has the
+    receptive field of the strided one.
     """
-    first = Bottleneck(inputs, width, stride=stride, bias=bias)
+    first = Bottleneck(inputs, width, stride=stride, dilation=first_dilation, bias=bias)
     others = (
         Bottleneck(EXPANSION * width, width, dilation=dilation, bias=bias)
         for _ in range(blocks - 1)

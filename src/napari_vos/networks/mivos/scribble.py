@@ -11,22 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_vos.networks.deeplab import ConvNorm, SpatialPyramid
 from napari_vos.networks.resnet import apply_stem, bottleneck_stage
 
 DILATIONS = (6, 12, 18)
 """Of the 3x3 convolutions of the spatial pyramid at stride 16."""
-
-
-class ConvNorm(nn.Sequential):
-    """Convolution, batch norm, ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, size: int = 1, dilation: int = 1) -> None:
-        padding = dilation * (size // 2)
-        super().__init__(
-            nn.Conv2d(inputs, outputs, size, padding=padding, dilation=dilation, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(),
-        )
 
 
 class Backbone(nn.Module):
@@ -47,36 +36,13 @@ class Backbone(nn.Module):
         return low_level, self.layer4(self.layer3(self.layer2(low_level)))
 
 
-class SpatialPyramid(nn.Module):
-    """The same features seen through windows of different size, the whole frame the largest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(
-            [
-                ConvNorm(2048, 256),
-                *(ConvNorm(2048, 256, 3, dilation) for dilation in DILATIONS),
-                nn.Sequential(nn.AdaptiveAvgPool2d(1), *ConvNorm(2048, 256)),
-            ]
-        )
-        self.project = nn.Sequential(*ConvNorm(5 * 256, 256), nn.Dropout(0.1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, 256, H, W) from (B, 2048, H, W)."""
-        size = x.shape[-2:]
-        seen = [conv(x) for conv in self.convs]
-        seen[-1] = seen[-1].expand(-1, -1, *size)
-        projected: Tensor = self.project(torch.cat(seen, dim=1))
-        return projected
-
-
 class Classifier(nn.Module):
     """The decoder of DeepLabV3+."""
 
     def __init__(self) -> None:
         super().__init__()
         self.project = ConvNorm(256, 48)
-        self.aspp = SpatialPyramid()
+        self.aspp = SpatialPyramid(DILATIONS, dropout=0.1)
         self.classifier = nn.Sequential(*ConvNorm(304, 256, 3), nn.Conv2d(256, 1, 1))
 
     def forward(self, low_level: Tensor, features: Tensor) -> Tensor:
