@@ -89,7 +89,72 @@ class MivosConfig:
         check_limits(self)
 
 
-def check_limits(config: CompactConfig | MivosConfig) -> None:
+@dataclass(frozen=True)
+class MastConfig:
+    """Settings of MAST.
+
+    Raises
+    ------
+    NapariVosError
+        If a value is outside its limits.
+    """
+
+    radius: int = field(
+        default=12,
+        metadata={
+            "help": "How far away pixels are looked for that resemble one, in steps of 4.",
+            "minimum": 1,
+        },
+    )
+    last_offset_for_all: bool = field(
+        default=False,
+        metadata={
+            "help": "Read the labels of all old frames where the last one's are, as the "
+            "authors' code does."
+        },
+    )
+    cache_megabytes: int = field(
+        default=512, metadata={"help": "Memory for features of frames.", "minimum": 0}
+    )
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check_limits(self)
+
+
+@dataclass(frozen=True)
+class MivosInteractionConfig:
+    """Settings of MiVOS for making masks of scribbles."""
+
+    local: bool = field(
+        default=False, metadata={"help": "Change masks around their strokes alone."}
+    )
+
+
+@dataclass(frozen=True)
+class RandomWalkerConfig:
+    """Settings of the random walker.
+
+    Raises
+    ------
+    NapariVosError
+        If a value is outside its limits.
+    """
+
+    beta: float = field(
+        default=1000.0, metadata={"help": "How much edges hold it back.", "minimum": 0.0}
+    )
+    reach: float = field(
+        default=32.0,
+        metadata={"help": "How far a new object may reach beyond its strokes.", "minimum": 1.0},
+    )
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check_limits(self)
+
+
+def check_limits(config: CompactConfig | MivosConfig | MastConfig | RandomWalkerConfig) -> None:
     """Raise a clear error for the first value outside its limits."""
     for name, declared in config.__dataclass_fields__.items():
         value = getattr(config, name)
