@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_vos.networks.yolact import DESIGNS, Prediction, Yolact, prepare_images
+from napari_vos.networks.yolact import (
+    DESIGNS,
+    Prediction,
+    Yolact,
+    finish,
+    prepare_images,
+    select_candidates,
+    suppress_fast,
+)
 from napari_vos.networks.yolact.maskiou import MaskIouNetwork
 from tests.golden import (
     assert_near,
@@ -100,6 +108,29 @@ def test_what_is_seen_and_predicted(
     assert_near(prediction.priors, golden["priors"], 1e-6)
     if "segm" in golden:
         near(prediction.semantic_logits, golden, "segm")
+    check_instances(network, prediction, golden)
+
+
+def check_instances(network: Yolact, prediction: Prediction, golden: dict[str, Tensor]) -> None:
+    detections = suppress_fast(select_candidates(prediction))
+    assert_near(detections.scores, golden["det_score"], 2e-4)
+    n_instances, height, width = golden["post_mask"].shape
+    # The threshold is the score of the first one that is left out: here it lies between two.
+    score = float(detections.scores[n_instances - 1 : n_instances + 1].mean())
+    instances = finish(
+        detections,
+        prediction.prototypes[0],
+        (height, width),
+        score=score,
+        score_masks=network.maskiou_net,
+    )
+    assert_near(instances.scores, golden["post_score"], 2e-4)
+    if "post_score_maskiou" in golden:
+        assert_near(instances.mask_scores, golden["post_score_maskiou"], 2e-4)
+    assert instances.classes.tolist() == golden["post_class"].tolist()
+    # A corner is truncated to a pixel, so that one next to an integer may fall on either side.
+    assert int((instances.boxes - golden["post_box"]).abs().max()) <= 1
+    assert (instances.masks != golden["post_mask"].bool()).float().mean() <= 1e-3
 
 
 @torch.no_grad()

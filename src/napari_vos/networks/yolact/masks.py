@@ -1,0 +1,52 @@
+"""Masks: prototypes combined, cropped to boxes, brought to the size of the image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_vos.networks.yolact.boxes import in_pixels
+
+MARGIN = 1
+"""Prototype pixels a mask may reach beyond its box."""
+
+
+def combine(prototypes: Tensor, coefficients: Tensor) -> Tensor:
+    """Return masks (D, H, W) in [0, 1].
+
+    Parameters
+    ----------
+    prototypes
+        (H, W, 32) of one image.
+    coefficients
+        (D, 32), one row for each instance.
+    """
+    return (prototypes @ coefficients.T).movedim(-1, 0).sigmoid()
+
+
+def crop(masks: Tensor, boxes: Tensor) -> Tensor:
+    """Return masks (D, H, W) that are 0 more than `MARGIN` outside of their boxes.
+
+    Parameters
+    ----------
+    masks
+        (D, H, W).
+    boxes
+        (D, 4) corners as shares of the image.
+    """
+    height, width = size = (masks.shape[-2], masks.shape[-1])
+    low_x, low_y, high_x, high_y = in_pixels(boxes, size)[:, :, None].unbind(1)
+    rows = torch.arange(height, device=masks.device)
+    columns = torch.arange(width, device=masks.device)
+    in_rows = (rows >= low_y - MARGIN) & (rows < high_y + MARGIN)
+    in_columns = (columns >= low_x - MARGIN) & (columns < high_x + MARGIN)
+    return masks * (in_rows[:, :, None] & in_columns[:, None])
+
+
+def resize(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return masks (D, H', W') bool of `size` from (D, H, W) in [0, 1]."""
+    resized = functional.interpolate(
+        masks[:, None], size=size, mode="bilinear", align_corners=False
+    )
+    return resized[:, 0] > 0.5
