@@ -81,6 +81,24 @@ def reference() -> Path:
 
 
 @pytest.fixture(scope="session")
+def mivos_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Weights files of the propagation and the fusion network of MiVOS, which learnt nothing."""
+    import torch
+    from safetensors.torch import save_file
+
+    from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
+
+    folder = tmp_path_factory.mktemp("mivos")
+    paths = folder / "propagation.safetensors", folder / "fusion.safetensors"
+    with torch.device("meta"):
+        networks = PropagationNetwork(), FusionNetwork()
+    for network, path in zip(networks, paths, strict=True):
+        shapes = {key: value.shape for key, value in network.state_dict().items()}
+        save_file({key: torch.full(shape, 0.01) for key, shape in shapes.items()}, path)
+    return paths
+
+
+@pytest.fixture(scope="session")
 def fake() -> ModuleType:
     """The module session/fake_engine.py: masks that walk to the right."""
     path = Path(__file__).parent / "session" / "fake_engine.py"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_vos._napari.snapshot import ImageSnapshot, PromptSnapshot
+    from napari_vos.configs import MivosConfig
     from napari_vos.session.spans import Direction
 
 
@@ -27,6 +28,7 @@ class EngineOptions:
     """The engine that was asked for, as `Session` takes it."""
 
     engine: str = "compact"
+    config: MivosConfig | None = None
     weights: Path | None = None
     device: str = "auto"
     precision: str = "auto"

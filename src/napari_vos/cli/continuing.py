@@ -61,7 +61,7 @@ def open_session(
     memory_bytes
         As `Session` takes it.
     **choice
-        engine, weights, device and precision, as `Session` takes them.
+        engine, config, weights, device and precision, as `Session` takes them.
 
     Raises
     ------
@@ -76,18 +76,25 @@ def open_session(
         return Session(frames, folder=folder, memory_bytes=memory_bytes, **choice)
     session = Session.load(folder, frames, memory_bytes=memory_bytes)
     made = json.loads((folder / "session.json").read_bytes())["engine"]
-    asked = EngineChoice(choice["engine"], None, *(choice[key] for key in _OPTIONS)).to_json()
+    asked = EngineChoice(choice["engine"], *(choice[key] for key in _OPTIONS)).to_json()
     differing = [key for key in asked if made[key] != asked[key]]
     if differing and {t for t, _ in session.confidence} <= set(session.user_frames()):
         session.choose_engine(**choice)
     elif differing:
         session.close()
-        then = ", ".join(f"{key} {made[key]}" for key in differing)
+        then = ", ".join(f"{key} {_in_words(made[key])}" for key in differing)
         raise StoreError(f"The session '{folder}' was made with {then}. {_ADVICE}")
     return session
 
 
-_OPTIONS = ("weights", "device", "precision")
+_OPTIONS = ("config", "weights", "device", "precision")
+
+
+def _in_words(value: Any) -> str:
+    """Return what is chosen; of a configuration its settings."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={setting}" for name, setting in value["fields"].items())
+    return "of its own" if value is None else str(value)
 
 
 def add_prompts(session: Session, prompts: LabelStack, frames: Iterable[int]) -> None:

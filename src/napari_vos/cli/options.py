@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_vos.errors import DeviceError, FramesError
+from napari_vos.configs import MivosConfig
+from napari_vos.errors import DeviceError, FramesError, WeightsError
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")
@@ -29,6 +30,13 @@ Channels = Annotated[
 Engine = Annotated[str, typer.Option(help="Engine that propagates.")]
 Weights = Annotated[
     str | None, typer.Option(help="Weights: a file or a registered name. The shipped ones if not.")
+]
+FusionWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights of the fusion network of 'mivos'; masks are fused by distance if not.",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
@@ -81,6 +89,24 @@ def parse_channels(text: str | None) -> list[int] | None:
         raise FramesError(
             f"--channels '{text}' isn't a list of channels. Write for instance 0,2."
         ) from error
+
+
+def parse_fusion(engine: str, fusion_weights: str | None) -> MivosConfig | None:
+    """Return the configuration that fuses with these weights; the engine's own if None.
+
+    Raises
+    ------
+    WeightsError
+        If the engine isn't "mivos".
+    """
+    if fusion_weights is None:
+        return None
+    if engine != "mivos":
+        raise WeightsError(
+            f"--fusion-weights is for the engine 'mivos', and this run is on '{engine}'. Leave "
+            "it away, or add --engine mivos."
+        )
+    return MivosConfig(fusion_weights=fusion_weights)
 
 
 def parse_size(text: str | None) -> int | None:

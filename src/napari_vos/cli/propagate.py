@@ -17,12 +17,14 @@ from napari_vos.cli.options import (
     Device,
     Engine,
     Frames,
+    FusionWeights,
     LabelOutput,
     Memory,
     Precision,
     Weights,
     parse_channels,
     parse_frames,
+    parse_fusion,
     parse_size,
     report,
 )
@@ -64,6 +66,7 @@ def propagate(
     frames: Frames = None,
     engine: Engine = "compact",
     weights: Weights = None,
+    fusion_weights: FusionWeights = None,
     device: Device = "auto",
     precision: Precision = "auto",
     memory: Memory = None,
@@ -90,6 +93,7 @@ def propagate(
     folder = session or output.with_suffix(".session")
     _check_outputs(output, table, folder, overwrite=overwrite)
     memory_bytes = parse_size(memory)
+    config = parse_fusion(engine, fusion_weights)
     stack = open_frames(images, axes=axes, channels=parse_channels(channels))
     labels = open_labels(prompts)
     window = parse_frames(frames, stack.n_frames)
@@ -102,6 +106,7 @@ def propagate(
         stack,
         memory_bytes=memory_bytes,
         engine=engine,
+        config=config,
         weights=weights,
         device=device,
         precision=precision,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PROPAGATORS = ("compact", "mivos")
 """Names `create_propagator` knows."""
 
+PUBLISHED = {"mivos": "https://github.com/hkchengrex/MiVOS"}
+"""Where the authors publish the weights of engines that come without."""
+
 
 def create_propagator(
     name: str,

@@ -18,6 +18,7 @@ import torch
 from napari_vos import checkpoints
 from napari_vos.configs import MivosConfig
 from napari_vos.device import choose_device, choose_precision
+from napari_vos.engines import PUBLISHED
 from napari_vos.engines.base import Estimate, EvidenceReader, Span
 from napari_vos.engines.mivos_frames import MivosFrames
 from napari_vos.engines.mivos_model import MivosModel
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from napari_vos.frames import FrameStack
     from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
     from napari_vos.store.evidence import FrameEvidence
-
-AUTHORS = "https://github.com/hkchengrex/MiVOS"
-"""Where the authors publish their weights."""
 
 PIXEL_BYTES = 1200
 """Memory the networks take per pixel of a frame and object of a batch, in float32."""
@@ -84,7 +82,8 @@ class MivosPropagator:
         if weights is None:
             raise WeightsError(
                 "The engine 'mivos' comes without weights: name the file of its propagation "
-                f"network, which the authors publish at {AUTHORS}. The engine 'compact' needs none."
+                f"network, which the authors publish at {PUBLISHED['mivos']}. The engine 'compact' "
+                "needs none."
             )
         chosen = choose_device(device)
         dtype = choose_precision(precision, chosen)

@@ -12,6 +12,7 @@ from magicgui.widgets import (
     ComboBox,
     Container,
     FileEdit,
+    Label,
     PushButton,
     SpinBox,
     create_widget,
@@ -20,7 +21,8 @@ from magicgui.widgets import (
 from napari_vos._napari.job import EngineOptions
 from napari_vos._napari.settings import read_setting
 from napari_vos._napari.snapshot import UserFrames
-from napari_vos.engines import PROPAGATORS
+from napari_vos.configs import MivosConfig
+from napari_vos.engines import PROPAGATORS, PUBLISHED
 from napari_vos.session.spans import Direction
 
 # Those of napari_vos.device, which loads torch: opening a form must not.
@@ -65,8 +67,18 @@ class PropagateForm:
             label="weights",
             nullable=True,
             value=None,
-            tooltip="A weights file (*.safetensors); empty for those that come with the plugin.",
+            tooltip="A weights file; empty for those that come with the plugin. For 'mivos' the "
+            "authors' propagation network.",
         )
+        self.fusion_weights = FileEdit(
+            label="fusion weights",
+            nullable=True,
+            value=None,
+            tooltip="The authors' fusion network; without it corrections are fused by distance "
+            "in time.",
+        )
+        self.published = Label(label="")
+        self.published.native.setOpenExternalLinks(True)
         self.device = ComboBox(
             label="device",
             choices=DEVICES,
@@ -102,6 +114,8 @@ class PropagateForm:
                 span,
                 self.engine,
                 self.weights,
+                self.fusion_weights,
+                self.published,
                 self.device,
                 self.precision,
                 self.folder,
@@ -109,12 +123,19 @@ class PropagateForm:
             ]
         )
         self.image.changed.connect(self.fit_range)
+        self.engine.changed.connect(self._fit_engine)
+        self._fit_engine()
 
     @property
     def options(self) -> EngineOptions:
         """The engine that is asked for."""
+        fusion = _path(self.fusion_weights) if self.engine.value == "mivos" else None
         return EngineOptions(
-            self.engine.value, _path(self.weights), self.device.value, self.precision.value
+            self.engine.value,
+            None if fusion is None else MivosConfig(fusion_weights=str(fusion)),
+            _path(self.weights),
+            self.device.value,
+            self.precision.value,
         )
 
     @property
@@ -137,6 +158,13 @@ class PropagateForm:
         if last != self.last.max:
             self.first.max = self.last.max = last
             self.first.value, self.last.value = 0, last
+
+    def _fit_engine(self) -> None:
+        """Ask for the files that the chosen engine needs, and say where they are."""
+        address = PUBLISHED.get(self.engine.value)
+        self.fusion_weights.visible = self.engine.value == "mivos"
+        self.published.visible = address is not None
+        self.published.value = f'Weights are <a href="{address}">published by the authors</a>.'
 
 
 def _choice_of(kind: type, *, label: str, tooltip: str) -> Any:
