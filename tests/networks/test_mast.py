@@ -11,9 +11,11 @@ from torch.nn import functional
 from napari_vos.networks.mast import (
     STRIDE,
     Mast,
+    MastSmall,
     Reference,
     drop_channel,
     full_size,
+    grey_to_bands,
     read,
     read_labels,
     reconstruction_loss,
@@ -101,6 +103,29 @@ def test_features_of_an_image(network: Mast) -> None:
 def test_odd_sizes_round_up(network: Mast) -> None:
     golden = golden_arrays("mast_lab_features")
     assert_near(network(golden["odd_lab"].float()), golden["odd_feat64"], FEATURES)
+
+
+@pytest.mark.parametrize("size", [(1, 3), (301, 37)])
+def test_features_in_bands_of_rows(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    network = MastSmall().eval()
+    lab = torch.randn((1, 3, *size), generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr("napari_vos.networks.mast.features.BAND_PIXELS", 64 * size[1])
+    assert_near(network.encode(lab), network(lab), 1e-5)
+
+
+def test_grey_is_split_into_bands() -> None:
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(96.0), indexing="ij")
+    detail, ground = 0.1 * torch.cos(2.5 * x), 0.5 + 0.2 * torch.sin(y / 30)
+    bands = grey_to_bands((detail + ground)[None, None])[0]
+    inner = (slice(24, -24), slice(24, -24))
+    assert_near(bands[0][inner], 4 * detail[inner], 0.02)
+    assert_near(bands[2][inner], 2 * ground[inner] - 1, 0.02)
+    assert float(bands[1][inner].abs().max()) < 0.05
+    assert_near(
+        grey_to_bands(torch.full((1, 1, 1, 1), 0.75)),
+        torch.tensor([0, 0, 0.5]).reshape(1, 3, 1, 1),
+        1e-6,
+    )
 
 
 @pytest.mark.parametrize("dilation", [1, 3])

@@ -3,7 +3,7 @@
 The network learns by reconstructing a colour channel it was not shown from
 where it finds the same thing in earlier frames (Lai, Lu, Xie, CVPR 2020,
 section 3.1). In Lab space channels are nearly independent, so that a channel
-cannot be told from the others.
+cannot be told from the others. The bands of a grey frame are a substitute.
 """
 
 from __future__ import annotations
@@ -25,6 +25,45 @@ WHITE = (0.950456, 1.0, 1.088754)  # D65
 
 LOSS_SCALE = 20.0
 """Errors above 1/20 of a channel's range count linearly, smaller ones as their square."""
+
+BAND_LIMITS = (2.0, 8.0)
+"""Standard deviations of the blurs that part the bands of a grey frame, in pixels."""
+
+BAND_GAINS = (4.0, 4.0, 2.0)
+"""Give bands about the deviation of the channels of a colour image."""
+
+
+def grey_to_bands(grey: Tensor) -> Tensor:
+    """Return a substitute for the colour of grey frames: three bands, nearly independent.
+
+    As lightness does in Lab, the first holds the outlines and always stays. One
+    of the others, which are smooth enough for the stride of the features, may be
+    hidden.
+
+    Parameters
+    ----------
+    grey
+        (B, 1, H, W) float, about 0 to 1.
+
+    Returns
+    -------
+    Tensor
+        (B, 3, H, W), about -1 to 1: detail; what has the size of cells and
+        their parts; and the ground.
+    """
+    finer, coarser = (_blur(grey, deviation) for deviation in BAND_LIMITS)
+    bands = torch.cat([grey - finer, finer - coarser, coarser - 0.5], dim=1)
+    return bands * bands.new_tensor(BAND_GAINS)[:, None, None]
+
+
+def _blur(grey: Tensor, deviation: float) -> Tensor:
+    """Blur (B, 1, H, W) as with a Gaussian; the border is repeated."""
+    reach = round(3 * deviation)
+    steps = torch.arange(-reach, reach + 1, device=grey.device, dtype=grey.dtype)
+    kernel = torch.softmax(-0.5 * (steps / deviation) ** 2, dim=0)
+    padded = functional.pad(grey, [reach] * 4, mode="replicate")
+    blurred = functional.conv2d(padded, kernel[None, None, :, None])
+    return functional.conv2d(blurred, kernel[None, None, None])
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:

@@ -7,11 +7,24 @@ Names of attributes follow the keys of the authors' checkpoints.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 STRIDE = 4
 """Pixels per feature; feature i belongs to pixel 4i."""
+
+WIDTH, SMALL_WIDTH = 64, 32
+"""Channels of the first stage: of the authors' network, and of ours."""
+
+DEPTH = 64
+"""Channels of the features."""
+
+FIELD = 64
+"""Pixels around its own that a feature depends on, on each side at most."""
+
+BAND_PIXELS = 1 << 20
+"""Features are computed of about so many pixels at a time."""
 
 
 class _Block(nn.Module):
@@ -41,15 +54,16 @@ class _Block(nn.Module):
 class _Trunk(nn.Module):
     """ResNet-18 without max-pool, of stride 4."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
+        wider, widest = 2 * width, 4 * width
         self.conv1 = nn.Sequential(
-            nn.Conv2d(3, 64, 7, 2, padding=3, bias=False), nn.BatchNorm2d(64), nn.ReLU()
+            nn.Conv2d(3, width, 7, 2, padding=3, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
-        self.layer1 = nn.Sequential(_Block(64, 64), _Block(64, 64))
-        self.layer2 = nn.Sequential(_Block(64, 128, stride=2), _Block(128, 128))
-        self.layer3 = nn.Sequential(_Block(128, 256), _Block(256, 256))
-        self.layer4 = nn.Sequential(_Block(256, 256), _Block(256, 256))
+        self.layer1 = nn.Sequential(_Block(width, width), _Block(width, width))
+        self.layer2 = nn.Sequential(_Block(width, wider, stride=2), _Block(wider, wider))
+        self.layer3 = nn.Sequential(_Block(wider, widest), _Block(widest, widest))
+        self.layer4 = nn.Sequential(_Block(widest, widest), _Block(widest, widest))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.layer2(self.layer1(self.conv1(x)))
@@ -58,12 +72,18 @@ class _Trunk(nn.Module):
 
 
 class Mast(nn.Module):
-    """Features of a frame; `read` matches those of a frame with those of earlier ones."""
+    """Features of a frame; `read` matches those of a frame with those of earlier ones.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    width
+        Channels of its first stage; the others have two and four times as many.
+    """
+
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
-        self.feature_extraction = _Trunk()
-        self.post_convolution = nn.Conv2d(256, 64, 3, padding=1)
+        self.feature_extraction = _Trunk(width)
+        self.post_convolution = nn.Conv2d(4 * width, DEPTH, 3, padding=1)
 
     def forward(self, lab: Tensor) -> Tensor:
         """Return the features of frames.
@@ -80,3 +100,27 @@ class Mast(nn.Module):
         """
         features: Tensor = self.post_convolution(self.feature_extraction(lab))
         return features
+
+    @torch.no_grad()
+    def encode(self, lab: Tensor) -> Tensor:
+        """Return what `forward` does in evaluation mode, a band of rows at a time.
+
+        So what it takes beside the result grows with the frame's width and not
+        with its area.
+        """
+        height, width = lab.shape[2:]
+        step = max(1, BAND_PIXELS // width // STRIDE) * STRIDE
+        bands = []
+        for top in range(0, height, step):
+            first = max(0, top - FIELD)
+            features: Tensor = self(lab[:, :, first : top + step + FIELD])
+            skipped = (top - first) // STRIDE
+            bands.append(features[:, :, skipped : skipped + step // STRIDE])
+        return torch.cat(bands, dim=2)
+
+
+class MastSmall(Mast):
+    """The network of our own weights: narrower, and shown the bands of grey frames."""
+
+    def __init__(self) -> None:
+        super().__init__(SMALL_WIDTH)
