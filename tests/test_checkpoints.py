@@ -90,18 +90,63 @@ def test_half_precision_safetensors(tmp_path: Path, state: State) -> None:
         ("mivos_scribble", "mivos_s2m"),
         ("pointrend", "pointrend_res50_full"),
         ("pointrend_head", "pointrend_head"),
+        ("yolact_base", "yolact_base"),
+        ("yolact_resnet50", "yolact_resnet50"),
+        ("yolact_darknet53", "yolact_darknet53"),
+        ("yolact_darknet53", "yolact_darknet53_nc6"),
+        ("yolact_plus_base", "yolact_plus_base"),
+        ("yolact_plus_resnet50", "yolact_plus_resnet50"),
+        ("yolact_plus_resnet50", "yolact_plus_resnet50_nc6"),
     ],
 )
 def test_official_files_are_recognised(tmp_path: Path, network: str, manifest: str) -> None:
     path = tmp_path / "weights.pth"
-    small = {
-        key: torch.zeros(1, dtype=torch.float16).expand(shape)
-        for key, shape in golden_shapes(manifest).items()
-        if not key.endswith("num_batches_tracked")  # old files have no counters
-    }
-    torch.save(small, path)
+    torch.save(small_state(manifest), path)
     found = checkpoints.identify(path)
     assert (found.network, found.misfit) == (network, "")
+
+
+def small_state(manifest: str) -> State:
+    """Keys and shapes of an official file, without the counters that old ones lack."""
+    return {
+        key: torch.zeros(1, dtype=torch.float16).expand(shape)
+        for key, shape in golden_shapes(manifest).items()
+        if not key.endswith("num_batches_tracked")
+    }
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_old_yolact_files_hold_besides_is_left_out(tmp_path: Path, zipped: bool) -> None:
+    source, target = tmp_path / "weights.pth", tmp_path / "weights.safetensors"
+    state = small_state("yolact_resnet50")
+    surplus = {
+        "backbone.layer1.0.conv1.weight": torch.zeros(64, 64, 1, 1),
+        "fpn.downsample_layers.2.bias": torch.zeros(256),
+    }
+    content = {"state_dict": with_prefix(state | surplus), "iteration": 800000}
+    torch.save(content, source, _use_new_zipfile_serialization=zipped)
+    assert checkpoints.convert(source, target).network == "yolact_resnet50"
+    converted = load_file(target)
+    assert not converted.keys() & surplus.keys()
+    assert {key: value.shape for key, value in converted.items() if key in state} == {
+        key: value.shape for key, value in state.items()
+    }
+    torch.save(state | {"backbone.layers.9.bias": torch.zeros(1)}, source)
+    with pytest.raises(WeightsError, match=r"1 unexpected \(such as backbone\.layers\.9"):
+        checkpoints.load_network("yolact_resnet50", source)
+
+
+def test_yolact_has_as_many_classes_as_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    state = small_state("yolact_darknet53_nc6")
+    torch.save(state, path)
+    network = checkpoints.load_network("yolact_darknet53", path)
+    assert network.state_dict()["semantic_seg_conv.weight"].shape[0] == 5
+    assert all(not parameter.is_meta for parameter in network.parameters())
+    state["prediction_layers.0.conf_layer.bias"] = torch.zeros(21)
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match=r"1 of another shape \(such as prediction_layers"):
+        checkpoints.load_network("yolact_darknet53", path)
 
 
 def test_old_files_without_counters(tmp_path: Path) -> None:

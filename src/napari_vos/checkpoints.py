@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,19 @@ from safetensors.torch import load_file, save
 
 from napari_vos.errors import WeightsError
 from napari_vos.networks.compact import CompactNetwork
+from napari_vos.networks.compact_fusion import CompactFusionNetwork
 from napari_vos.networks.mast import Mast, MastSmall
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork, ScribbleToMaskNetwork
 from napari_vos.networks.pointrend import PointHead, SemanticPointRend
+from napari_vos.networks.refinement import RefinementNetwork
+from napari_vos.networks.yolact import DESIGNS, Yolact
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-NETWORKS: dict[str, type[nn.Module]] = {
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "compact": CompactNetwork,
+    "compact_fusion": CompactFusionNetwork,
     "mivos_propagation": PropagationNetwork,
     "mivos_fusion": FusionNetwork,
     "mivos_scribble": ScribbleToMaskNetwork,
@@ -33,8 +38,13 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "mast_small": MastSmall,
     "pointrend": SemanticPointRend,
     "pointrend_head": PointHead,
+    "refinement": RefinementNetwork,
+    **{f"yolact_{name}": partial(Yolact, design) for name, design in DESIGNS.items()},
 }
 """Networks whose weights can be recognised, by name."""
+
+SURPLUS = {"yolact": re.compile(r"backbone\.layer\d|fpn\.downsample_layers\.\d")}
+"""Keys that old files of a family hold beside those of the network; they are left out."""
 
 COUNTER = "num_batches_tracked"
 """How keys end that old files lack and that only training reads."""
@@ -180,14 +190,27 @@ def _is_state_dict(content: object) -> bool:
     )
 
 
+def _expected_shapes(network: str, state: Mapping[str, Tensor]) -> Mapping[str, tuple[int, ...]]:
+    return _shapes(network, **_sizes(network, state))
+
+
 @cache
-def _expected_shapes(network: str) -> Mapping[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in _without_values(network).state_dict().items()}
+def _shapes(network: str, **sizes: int) -> Mapping[str, tuple[int, ...]]:
+    keys = _without_values(network, **sizes).state_dict()
+    return {key: tuple(value.shape) for key, value in keys.items()}
 
 
-def _without_values(network: str) -> nn.Module:
+def _without_values(network: str, **sizes: int) -> nn.Module:
     with torch.device("meta"):
-        return NETWORKS[network]()
+        return NETWORKS[network](**sizes)
+
+
+def _sizes(network: str, state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return what is free in a network and follows from its weights: the number of classes."""
+    classes = state.get("semantic_seg_conv.bias")
+    if classes is None or not network.startswith("yolact_"):
+        return {}
+    return {"n_classes": classes.numel() + 1}
 
 
 def identify(path: str | Path) -> Identification:
@@ -203,25 +226,31 @@ def identify(path: str | Path) -> Identification:
 
 
 def _identify(path: Path, state: Mapping[str, Tensor]) -> Identification:
-    shared = {name: state.keys() & _expected_shapes(name).keys() for name in NETWORKS}
+    expected_of = {name: _expected_shapes(name, state) for name in NETWORKS}
+    shared = {name: state.keys() & shapes.keys() for name, shapes in expected_of.items()}
     fitting = {
-        name: sum(_expected_shapes(name)[key] == state[key].shape for key in keys)
+        name: sum(expected_of[name][key] == state[key].shape for key in keys)
         for name, keys in shared.items()
     }
-    # Narrower and wider networks have the same keys.
-    network = max(NETWORKS, key=lambda name: (len(shared[name]), fitting[name]))
+    # Narrower and wider networks have the same keys; deeper ones have those of shallower ones.
+    network = max(
+        NETWORKS, key=lambda name: (len(shared[name]), fitting[name], -len(expected_of[name]))
+    )
     if not shared[network]:
         raise WeightsError(
             f"{path} holds weights of no known network: {len(state)} keys such as "
             f"{', '.join(list(state)[:3])}. Known networks: {', '.join(NETWORKS)}."
         )
-    expected = _expected_shapes(network)
+    expected = expected_of[network]
+    surplus = SURPLUS.get(network.partition("_")[0])
     return Identification(
         path,
         network,
         sha256_of(path),
         missing=tuple(k for k in expected if k not in state and not k.endswith(COUNTER)),
-        unexpected=tuple(k for k in state if k not in expected),
+        unexpected=tuple(
+            k for k in state if k not in expected and not (surplus and surplus.match(k))
+        ),
         mismatched=tuple(k for k in expected if k in state and expected[k] != state[k].shape),
     )
 
@@ -240,8 +269,9 @@ def _read_fitting(path: Path, network: str | None) -> tuple[Identification, dict
             f"{path} is for the network {found.network} and doesn't fit it: {found.misfit}. "
             "Choose weights of this network."
         )
-    counters = (key for key in _expected_shapes(found.network) if key.endswith(COUNTER))
-    return found, {key: torch.tensor(0) for key in counters} | state
+    expected = _expected_shapes(found.network, state)
+    counters = {key: torch.tensor(0) for key in expected if key.endswith(COUNTER)}
+    return found, counters | {key: value for key, value in state.items() if key in expected}
 
 
 def load_network(network: str, path: Path) -> nn.Module:
@@ -253,7 +283,7 @@ def load_network(network: str, path: Path) -> nn.Module:
         If the file isn't for this network; names what is missing and unexpected.
     """
     _, state = _read_fitting(path, network)
-    module = _without_values(network)
+    module = _without_values(network, **_sizes(network, state))
     module.load_state_dict(
         {
             key: value.float() if value.is_floating_point() else value

@@ -1,6 +1,11 @@
 """YOLACT and YOLACT++: instances in one pass (Bolya et al., ICCV 2019 and TPAMI 2020)."""
 
-from napari_vos.networks.yolact.detection import Instances, finish, select_candidates
+from napari_vos.networks.yolact.detection import (
+    Instances,
+    finish,
+    select_candidates,
+    small_masks,
+)
 from napari_vos.networks.yolact.images import prepare_images
 from napari_vos.networks.yolact.network import (
     COCO_CLASSES,
@@ -11,6 +16,11 @@ from napari_vos.networks.yolact.network import (
     Yolact,
 )
 from napari_vos.networks.yolact.priors import Anchors, make_priors
+from napari_vos.networks.yolact.scores import (
+    objectness_scores,
+    sigmoid_scores,
+    softmax_scores,
+)
 from napari_vos.networks.yolact.suppression import (
     Candidates,
     Detections,
@@ -32,8 +42,12 @@ __all__ = [
     "Yolact",
     "finish",
     "make_priors",
+    "objectness_scores",
     "prepare_images",
     "select_candidates",
+    "sigmoid_scores",
+    "small_masks",
+    "softmax_scores",
     "suppress_across_classes",
     "suppress_fast",
     "suppress_one_by_one",

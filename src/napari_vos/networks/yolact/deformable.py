@@ -35,7 +35,9 @@ class DeformableConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Return (B, outputs, H/stride, W/stride) from (B, inputs, H, W)."""
         offset, mask = self.conv_offset_mask(input).split([2 * TAPS, TAPS], dim=1)
-        taps = sample_taps(input, offset, self.stride[0]) * mask.sigmoid()[:, None]
+        # In half precision positions would be off by a tenth of a pixel.
+        taps = sample_taps(input.float(), offset.float(), self.stride[0]).to(input.dtype)
+        taps = taps * mask.sigmoid()[:, None]
         return functional.conv2d(
             taps.flatten(1, 2), self.weight.flatten(1)[:, :, None, None], self.bias
         )

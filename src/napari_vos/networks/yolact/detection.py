@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_vos.networks.yolact.boxes import decode, in_pixels
 from napari_vos.networks.yolact.masks import combine, crop, resize
+from napari_vos.networks.yolact.scores import softmax_scores
 from napari_vos.networks.yolact.suppression import Candidates, Detections
 
 if TYPE_CHECKING:
@@ -45,13 +46,58 @@ class Instances(NamedTuple):
 
 
 def select_candidates(
-    prediction: Prediction, index: int = 0, *, score: float = LOWEST_SCORE
+    prediction: Prediction,
+    index: int = 0,
+    *,
+    score: float = LOWEST_SCORE,
+    score_classes: Callable[[Tensor], Tensor] = softmax_scores,
 ) -> Candidates:
-    """Return the priors of one image whose best class has more than `score`."""
-    scores = prediction.class_logits[index].softmax(dim=-1)[:, 1:]
+    """Return the priors of one image whose best class has more than `score`.
+
+    Parameters
+    ----------
+    prediction
+        Of a batch.
+    index
+        Of the image in it.
+    score
+        In [0, 1].
+    score_classes
+        One of `networks.yolact.scores`, as the network has learned.
+    """
+    scores = score_classes(prediction.class_logits[index])
     likely = scores.amax(dim=1) > score
     boxes = decode(prediction.boxes[index], prediction.priors)
     return Candidates(boxes[likely], scores[likely], prediction.coefficients[index][likely])
+
+
+def small_masks(
+    detections: Detections,
+    prototypes: Tensor,
+    *,
+    cropped: bool = True,
+    score_masks: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return masks (D, H', W') in [0, 1] at the prototypes' size, and their scores (D,).
+
+    Parameters
+    ----------
+    detections
+        Of one image.
+    prototypes
+        (H', W', 32) of the same.
+    cropped
+        Whether masks end at their boxes.
+    score_masks
+        The network that judges masks, see `MaskIouNetwork`.
+    """
+    masks = combine(prototypes, detections.coefficients)
+    if cropped:
+        masks = crop(masks, detections.boxes)
+    if score_masks is None:
+        return masks, detections.scores
+    fits = score_masks(masks[:, None]).gather(1, detections.classes[:, None])[:, 0]
+    return masks, detections.scores * fits
 
 
 def finish(
@@ -67,28 +113,22 @@ def finish(
 
     Parameters
     ----------
-    detections
-        Of one image.
-    prototypes
-        (H', W', 32) of the same.
+    detections, prototypes, cropped, score_masks
+        See `small_masks`.
     size
         (height, width) of the image.
     score
         Only what has more is kept.
-    cropped
-        Whether masks end at their boxes.
-    score_masks
-        The network that judges masks, see `MaskIouNetwork`.
     """
     kept = detections.scores > score
-    boxes, scores, classes, coefficients = (values[kept] for values in detections)
-    masks = combine(prototypes, coefficients)
-    if cropped:
-        masks = crop(masks, boxes)
-    mask_scores = scores
-    if score_masks is not None:
-        fits = score_masks(masks[:, None])
-        mask_scores = scores * fits.gather(1, classes[:, None])[:, 0]
+    detections = Detections(*(values[kept] for values in detections))
+    masks, mask_scores = small_masks(
+        detections, prototypes, cropped=cropped, score_masks=score_masks
+    )
     return Instances(
-        in_pixels(boxes, size).to(torch.int64), scores, mask_scores, classes, resize(masks, size)
+        in_pixels(detections.boxes, size).to(torch.int64),
+        detections.scores,
+        mask_scores,
+        detections.classes,
+        resize(masks, size),
     )

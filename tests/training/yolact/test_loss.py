@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from napari_vos.networks.yolact import Prediction
+from napari_vos.networks.yolact.maskiou import MaskIouNetwork
+from napari_vos.training.yolact import Truth, YolactLoss
+from napari_vos.training.yolact.masks import diversity_loss, mask_terms, semantic_loss, true_ious
+from tests.golden import assert_near, fill, golden_arrays
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Tensor]:
+    return golden_arrays("yolact_loss")
+
+
+@pytest.fixture(scope="module")
+def prediction(golden: dict[str, Tensor]) -> Prediction:
+    def leaf(name: str) -> Tensor:
+        return golden[f"pred_{name}"].clone().requires_grad_()
+
+    return Prediction(
+        leaf("loc"), leaf("conf"), leaf("mask"), golden["priors"], leaf("proto"), leaf("segm")
+    )
+
+
+@pytest.fixture(scope="module")
+def truths(golden: dict[str, Tensor]) -> list[Truth]:
+    truths = []
+    for i, n_crowds in enumerate(golden["num_crowds"].tolist()):
+        targets, masks = golden[f"targets{i}"], golden[f"masks{i}"]
+        n_instances = len(targets) - n_crowds
+        told_apart = targets[:n_instances]
+        truths.append(
+            Truth(
+                told_apart[:, :4],
+                told_apart[:, 4].long(),
+                masks[:n_instances],
+                targets[n_instances:, :4],
+            )
+        )
+    return truths
+
+
+def assert_loss(actual: Tensor, golden: dict[str, Tensor], name: str) -> None:
+    assert actual.item() == pytest.approx(float(golden[name]), rel=1e-4), name
+
+
+def test_terms_and_gradients(
+    golden: dict[str, Tensor], prediction: Prediction, truths: list[Truth]
+) -> None:
+    losses = YolactLoss()(prediction, truths)
+    assert_loss(losses.boxes, golden, "loss_B")
+    assert_loss(losses.masks, golden, "loss_M")
+    assert_loss(losses.classes, golden, "loss_C")
+    assert_loss(losses.semantics, golden, "loss_S")
+    assert_loss(losses.total, golden, "loss_total")
+    assert losses.mask_ious.item() == losses.diversity.item() == 0
+    leaves = prediction._replace(priors=torch.zeros(0))
+    names = ("loc", "conf", "mask", "", "proto", "segm")
+    for leaf, name in zip(leaves, names, strict=True):
+        if not name:
+            continue
+        (gradient,) = torch.autograd.grad(losses.total, leaf, retain_graph=True)
+        assert_near(gradient, golden[f"grad_{name}"], 1e-5)
+
+
+@torch.no_grad()
+def test_terms_of_the_models_that_judge_masks(
+    golden: dict[str, Tensor], prediction: Prediction, truths: list[Truth]
+) -> None:
+    network = MaskIouNetwork(80)
+    fill(network, "yolact_maskiou")
+    losses = YolactLoss()(prediction, truths, score_masks=network)
+    assert_loss(losses.boxes, golden, "plus_loss_B")
+    assert_loss(losses.masks, golden, "plus_loss_M")
+    assert_loss(losses.classes, golden, "plus_loss_C")
+    assert_loss(losses.mask_ious, golden, "plus_loss_I")
+    assert_loss(losses.semantics, golden, "plus_loss_S")
+    assert_loss(losses.total, golden, "plus_loss_total")
+
+
+def test_images_without_instances_can_be_learned_from(
+    prediction: Prediction, truths: list[Truth]
+) -> None:
+    empty = [
+        replace(truth, boxes=truth.boxes[:0], classes=truth.classes[:0], masks=truth.masks[:0])
+        for truth in truths
+    ]
+    losses = YolactLoss(diversity_weight=1)(prediction, empty)
+    assert losses.semantics.item() > 0
+    assert losses.total.item() == pytest.approx(losses.semantics.item())
+    torch.autograd.grad(losses.total, [prediction.boxes, prediction.semantic_logits])
+
+
+def square_masks() -> tuple[Tensor, Tensor, Tensor]:
+    """Return boxes, masks and classes of two instances on 8 x 8 prototype pixels."""
+    boxes = torch.tensor([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]])
+    masks = torch.zeros(2, 8, 8)
+    masks[0, :4, :4] = 1
+    masks[1, 4:, 4:] = 1
+    return boxes, masks, torch.tensor([0, 2])
+
+
+def test_large_and_small_instances_count_the_same() -> None:
+    boxes, masks, classes = square_masks()
+    # Prototypes of 0 make masks of 1/2 inside a crop of 5 x 5 pixels, and 0 elsewhere.
+    prototypes, coefficients = torch.zeros(8, 8, 32), torch.ones(1, 32)
+    terms = mask_terms(prototypes, coefficients, boxes, masks, classes, torch.tensor([0]), cap=10)
+    assert float(terms.fit) == pytest.approx(25 * 0.693147 / 16)
+    assert terms.classes.tolist() == [0]
+
+
+def test_masks_beyond_the_cap_are_drawn_and_count_the_more() -> None:
+    boxes, masks, classes = square_masks()
+    instances = torch.zeros(10, dtype=torch.long)
+    arguments = (torch.zeros(8, 8, 32), torch.ones(10, 32), boxes, masks, classes, instances)
+    all_masks = mask_terms(*arguments, cap=10)
+    drawn = mask_terms(*arguments, cap=4)
+    assert (len(all_masks.masks), len(drawn.masks)) == (10, 4)
+    assert float(drawn.fit) == pytest.approx(float(all_masks.fit))
+
+
+def test_iou_of_masks() -> None:
+    boxes, masks, classes = square_masks()
+    prototypes = torch.zeros(8, 8, 32)
+    prototypes[:2, :, 0] = 10
+    prototypes[2:, :, 0] = -10
+    coefficients = torch.zeros(1, 32)
+    coefficients[0, 0] = 1
+    terms = mask_terms(prototypes, coefficients, boxes, masks, classes, torch.tensor([0]), cap=9)
+    # Two rows of five pixels were found; four of each belong to the truth's 4 x 4.
+    assert float(true_ious(terms)) == pytest.approx(8 / 18)
+
+
+def test_classes_are_where_their_instances_are() -> None:
+    _, masks, classes = square_masks()
+    logits = torch.full((3, 8, 8), -20.0)
+    logits[0, :4, :4] = 20
+    logits[2, 4:, 4:] = 20
+    assert float(semantic_loss(logits, masks, classes)) == pytest.approx(0, abs=1e-6)
+    assert float(semantic_loss(-logits, masks, classes)) == pytest.approx(3 * 20, rel=1e-5)
+
+
+def test_coefficients_are_alike_within_an_instance_and_differ_between() -> None:
+    one, other = torch.eye(2, 32)
+    # Of the four pairs of two, those of a prior with itself cost nothing.
+    for second, instances, expected in (
+        (one, [0, 0], 0.0),
+        (one, [0, 1], 1.0),
+        (other, [0, 0], 0.5),
+        (other, [0, 1], 0.5),
+        (-one, [0, 1], 0.0),
+    ):
+        loss = diversity_loss(torch.stack([one, second]), torch.tensor(instances))
+        assert float(loss) == pytest.approx(expected)
