@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from napari_vos.engines.base import Propagator
+    from napari_vos.engines.base import Interactor, Propagator
     from napari_vos.frames import FrameStack
 
 PROPAGATORS = ("compact", "mivos")
@@ -18,6 +18,9 @@ PROPAGATORS = ("compact", "mivos")
 
 PUBLISHED = {"mivos": "https://github.com/hkchengrex/MiVOS"}
 """Where the authors publish the weights of engines that come without."""
+
+INTERACTORS = ("random_walker", "mivos")
+"""Names `create_interactor` knows."""
 
 
 def create_propagator(
@@ -69,3 +72,48 @@ def create_propagator(
     return CompactPropagator.create(
         frames, config=config, weights=weights, device=device, precision=precision, plan=plan
     )
+
+
+def create_interactor(
+    name: str,
+    frames: FrameStack,
+    *,
+    config: Any = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Interactor:
+    """Make what turns scribbles, points and boxes on a stack into masks.
+
+    Parameters
+    ----------
+    name
+        One of `INTERACTORS`.
+    frames
+        The stack to work on.
+    config
+        The interactor's configuration; None for the default.
+    weights
+        A file or a registered name; None for the shipped weights, which
+        "mivos" lacks. The random walker has none.
+    device, precision
+        See `napari_vos.device`; the random walker uses neither.
+
+    Raises
+    ------
+    NapariVosError
+        If there is no such interactor, or its weights or device can't be used.
+    """
+    if name not in INTERACTORS:
+        raise NapariVosError(
+            f"There is no interactor {name!r}; expected one of {', '.join(INTERACTORS)}."
+        )
+    if name == "mivos":
+        from napari_vos.engines.mivos_interaction import MivosInteractor
+
+        return MivosInteractor.create(
+            frames, config=config, weights=weights, device=device, precision=precision
+        )
+    from napari_vos.engines.random_walker import RandomWalker
+
+    return RandomWalker.create(frames, config=config)

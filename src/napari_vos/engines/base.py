@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_vos.prompts import Drawing
     from napari_vos.store.evidence import FrameEvidence
 
 
@@ -128,5 +129,34 @@ class Propagator(Protocol):
         frozen ones. The session writes it before the next frame is asked for;
         the engine reads it back through `evidence`. An object that ends at a
         frame has no evidence there. Stop early only once all objects have ended.
+        """
+        ...
+
+
+class Interactor(Protocol):
+    """Makes masks of what is drawn on a frame."""
+
+    @property
+    def plan(self) -> Mapping[str, object]:
+        """All that decides the result beside images and prompts, ready for JSON."""
+        ...
+
+    def segment(self, drawing: Drawing, previous: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Return the masks of the objects that are drawn.
+
+        Parameters
+        ----------
+        drawing
+            What is drawn. An object without a positive stroke or a box is in
+            `previous`.
+        previous
+            (Y, X), the labels of the frame so far. Objects that aren't drawn lose
+            no pixel but under strokes.
+
+        Returns
+        -------
+        ndarray
+            (Y, X) uint16, 0 where none of the drawn objects is. The session sees
+            to it that strokes are obeyed pixel by pixel.
         """
         ...

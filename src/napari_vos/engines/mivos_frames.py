@@ -14,7 +14,6 @@ from napari_vos.networks.padding import Padding
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_vos.frames import FrameStack
@@ -25,11 +24,25 @@ DEVIATION = (0.229, 0.224, 0.225)
 """Of the colours of natural images, red first."""
 
 
-class MivosFrames:
-    """Images and queries by frame; the least recently used queries are forgotten first.
+def normalized_image(frames: FrameStack, t: int, device: torch.device) -> Tensor:
+    """Return frame `t` as MiVOS takes it: (1, 3, Y, X) float32.
 
     Colour images of 8 bits are divided by 255, as the authors do; of all others
     the range of the movie becomes 0 to 1. Grey is shown as grey.
+    """
+    channels = list(frames.channels)
+    if frames.dtype == np.uint8 and len(channels) == len(MEAN):
+        planes = frames.read(t)[channels].astype(np.float32) / np.float32(255)
+    else:
+        planes = frames.normalized(t)
+        planes = planes[[min(index, len(planes) - 1) for index in range(len(MEAN))]]
+    image = torch.from_numpy(planes).to(device)
+    mean, deviation = (image.new_tensor(x)[:, None, None] for x in (MEAN, DEVIATION))
+    return ((image - mean) / deviation)[None]
+
+
+class MivosFrames:
+    """Images and queries by frame; the least recently used queries are forgotten first.
 
     Parameters
     ----------
@@ -60,9 +73,7 @@ class MivosFrames:
 
     def image(self, t: int) -> Tensor:
         """Return frame `t`, normalised and padded: (1, 3, H, W) float32."""
-        planes = torch.from_numpy(self._planes(t)).to(self._device)
-        mean, deviation = (planes.new_tensor(x)[:, None, None] for x in (MEAN, DEVIATION))
-        return self.padding.add((planes - mean) / deviation)[None]
+        return self.padding.add(normalized_image(self._frames, t, self._device))
 
     def query(self, t: int, image: Tensor) -> Query:
         """Return what frame `t` with this image is asked for."""
@@ -73,10 +84,3 @@ class MivosFrames:
             while len(self._queries) * size > self._budget:
                 self._queries.popitem(last=False)
         return query
-
-    def _planes(self, t: int) -> NDArray[np.float32]:
-        channels = list(self._frames.channels)
-        if self._frames.dtype == np.uint8 and len(channels) == len(MEAN):
-            return self._frames.read(t)[channels].astype(np.float32) / np.float32(255)
-        planes = self._frames.normalized(t)
-        return planes[[min(index, len(planes) - 1) for index in range(len(MEAN))]]
