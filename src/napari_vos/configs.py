@@ -123,6 +123,33 @@ class MastConfig:
 
 
 @dataclass(frozen=True)
+class YolactConfig:
+    """Settings of YOLACT.
+
+    Raises
+    ------
+    NapariVosError
+        If a value is outside its limits.
+    """
+
+    size: int = field(
+        default=550,
+        metadata={
+            "help": "Side of the square that frames are resized to; published models learned "
+            "with 550.",
+            "minimum": 256,
+        },
+    )
+    max_instances: int = field(
+        default=100, metadata={"help": "Instances of a frame at most.", "minimum": 1}
+    )
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check_limits(self)
+
+
+@dataclass(frozen=True)
 class MivosInteractionConfig:
     """Settings of MiVOS for making masks of scribbles."""
 

@@ -13,6 +13,7 @@ from napari_vos.cli.demo import demo
 from napari_vos.cli.evaluate import evaluate
 from napari_vos.cli.propagate import propagate
 from napari_vos.cli.replay import replay
+from napari_vos.cli.segment import segment
 from napari_vos.cli.train import train
 from napari_vos.cli.weights import weights
 from napari_vos.errors import NapariVosError
@@ -67,6 +68,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(propagate)
+app.command()(segment)
 app.command()(evaluate)
 app.command()(replay)
 app.add_typer(weights, name="weights")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from napari_vos.engines.base import Interactor, Propagator
+    from napari_vos.engines.base import Detector, Interactor, Propagator
     from napari_vos.frames import FrameStack
 
 PROPAGATORS = ("compact", "mivos")
@@ -21,6 +21,9 @@ PUBLISHED = {"mivos": "https://github.com/hkchengrex/MiVOS"}
 
 INTERACTORS = ("random_walker", "mivos")
 """Names `create_interactor` knows."""
+
+DETECTORS = ("yolact",)
+"""Names `create_detector` knows."""
 
 
 def create_propagator(
@@ -117,3 +120,43 @@ def create_interactor(
     from napari_vos.engines.random_walker import RandomWalker
 
     return RandomWalker.create(frames, config=config)
+
+
+def create_detector(
+    name: str,
+    frames: FrameStack,
+    *,
+    config: Any = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Detector:
+    """Make what finds the instances of a stack's frames.
+
+    Parameters
+    ----------
+    name
+        One of `DETECTORS`.
+    frames
+        The stack to work on.
+    config
+        The detector's configuration; None for the default.
+    weights
+        A file; "yolact" comes without any.
+    device, precision
+        See `napari_vos.device`.
+
+    Raises
+    ------
+    NapariVosError
+        If there is no such detector, or its weights or device can't be used.
+    """
+    if name not in DETECTORS:
+        raise NapariVosError(
+            f"There is no detector {name!r}; expected one of {', '.join(DETECTORS)}."
+        )
+    from napari_vos.engines.yolact import YolactDetector
+
+    return YolactDetector.create(
+        frames, config=config, weights=weights, device=device, precision=precision
+    )

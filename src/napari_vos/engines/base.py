@@ -160,3 +160,55 @@ class Interactor(Protocol):
             to it that strokes are obeyed pixel by pixel.
         """
         ...
+
+
+@dataclass(frozen=True)
+class FrameInstances:
+    """What was found on a frame; D instances, the most certain first.
+
+    Attributes
+    ----------
+    labels
+        (Y, X) uint16: instance i has label i + 1, none is empty.
+    scores
+        (D,) float32 in [0, 1].
+    classes
+        (D,) integers, from 0, as the detector's weights know them.
+    boxes
+        (D, 4) float32 (top, left, bottom, right) in pixels, inside the frame.
+    """
+
+    labels: NDArray[np.uint16]
+    scores: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+
+
+class RawDetections(Protocol):
+    """What a detector has seen on a frame: thresholds are applied without looking again."""
+
+    def instances(self, *, score: float, overlap: float) -> FrameInstances:
+        """Return the instances these thresholds leave.
+
+        Parameters
+        ----------
+        score
+            In [0, 1]: only what has more is an instance.
+        overlap
+            In [0, 1]: of two whose boxes overlap (IoU) more the better is kept,
+            and so it is if better ones cover more of a mask.
+        """
+        ...
+
+
+class Detector(Protocol):
+    """Finds the instances of a frame, without being told where any are."""
+
+    @property
+    def plan(self) -> Mapping[str, object]:
+        """All that decides the result beside images and thresholds, ready for JSON."""
+        ...
+
+    def detect(self, t: int) -> RawDetections:
+        """Look at frame `t`."""
+        ...

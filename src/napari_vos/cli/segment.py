@@ -1,0 +1,114 @@
+"""`napari-vos segment`: the instances of each frame."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from napari_vos.cli.options import (
+    AsJson,
+    Axes,
+    Channels,
+    Device,
+    Frames,
+    LabelOutput,
+    Precision,
+    parse_channels,
+    parse_frames,
+    report,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_vos.engines.base import Detector
+    from napari_vos.frames import FrameStack
+
+
+def segment(
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="The time-lapse.", show_default=False)
+    ],
+    output: LabelOutput,
+    weights: Annotated[
+        str, typer.Option(help="A file that the authors of YOLACT publish, or one like it.")
+    ],
+    score: Annotated[
+        float, typer.Option(min=0, max=1, help="What is less likely an instance is left out.")
+    ] = 0.3,
+    overlap: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Of two that overlap (IoU) more the worse is left out."),
+    ] = 0.5,
+    frames: Frames = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    axes: Axes = None,
+    channels: Channels = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the instances of each frame, each frame by itself, with YOLACT.
+
+    IMAGES is a TIFF, OME-TIFF or zarr file, a folder with one image per frame,
+    or video. Labels begin with 1 on each frame, the most certain instance first;
+    the same label on two frames means nothing. Frames that --frames leaves out
+    are empty.
+    """
+    from napari_vos.engines import create_detector
+    from napari_vos.io import open_frames, write_labels
+
+    stack = open_frames(images, axes=axes, channels=parse_channels(channels))
+    chosen = parse_frames(frames, stack.n_frames)
+    detector = create_detector("yolact", stack, weights=weights, device=device, precision=precision)
+    found = _Found(detector, stack, chosen, score, overlap)
+    write_labels(output, found, overwrite=overwrite)
+    found.bar.close()
+    n_instances = sum(found.counts)
+    report(
+        {
+            "output": output,
+            "n_frames": len(chosen),
+            "n_instances": n_instances,
+            "instances": found.counts,
+            "plan": dict(detector.plan),
+        },
+        f"{n_instances} instances on {len(chosen)} frames: '{output}'",
+        as_json=as_json,
+    )
+
+
+class _Found:
+    """Labels of a stack that are made as they are read, in order."""
+
+    dtype = np.dtype(np.uint16)
+
+    def __init__(
+        self, detector: Detector, stack: FrameStack, frames: range, score: float, overlap: float
+    ) -> None:
+        self.counts: list[int] = []
+        self.shape = (stack.n_frames, *stack.shape)
+        self._detector = detector
+        self._frames = frames
+        self._score = score
+        self._overlap = overlap
+        self._name = Path(stack.name).name
+
+    def __getitem__(self, t: int) -> NDArray[np.uint16]:
+        if t not in self._frames:
+            return np.zeros(self.shape[1:], self.dtype)
+        instances = self._detector.detect(t).instances(score=self._score, overlap=self._overlap)
+        self.counts.append(len(instances.scores))
+        self.bar.update()
+        return instances.labels
+
+    @cached_property
+    def bar(self) -> Any:
+        """The progress; it isn't shown before the first frame is done."""
+        from tqdm import tqdm
+
+        return tqdm(desc=self._name, unit="frame", total=len(self._frames))

@@ -1,0 +1,128 @@
+"""YOLACT as a detector: instances of a frame in one pass.
+
+Bolya et al., "YOLACT: Real-time Instance Segmentation", ICCV 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from napari_vos import checkpoints
+from napari_vos.configs import YolactConfig
+from napari_vos.device import choose_device, choose_precision
+from napari_vos.engines.yolact_detections import YolactDetections
+from napari_vos.errors import WeightsError
+from napari_vos.networks.yolact import Prediction, Yolact, prepare_images, select_candidates
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from napari_vos.frames import FrameStack
+
+AUTHORS = "https://github.com/dbolya/yolact"
+"""Where the authors publish their weights."""
+
+COLOURS = 3
+BRIGHTEST = 255
+
+
+@dataclass(frozen=True)
+class YolactDetector:
+    """Finds instances with a published model, or another one of the same design.
+
+    Make one with `YolactDetector.create`.
+    """
+
+    frames: FrameStack
+    config: YolactConfig
+    network: Yolact
+    device: torch.device
+    dtype: torch.dtype
+    plan: Mapping[str, object]
+
+    @classmethod
+    def create(
+        cls,
+        frames: FrameStack,
+        *,
+        config: YolactConfig | None = None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> YolactDetector:
+        """Load the network that the weights are for.
+
+        Raises
+        ------
+        NapariVosError
+            If no weights are named, or the weights, the device or the precision
+            can't be used.
+        """
+        config = config or YolactConfig()
+        if weights is None:
+            raise WeightsError(
+                "The detector 'yolact' comes without weights: name a file of those that the "
+                f"authors publish at {AUTHORS}."
+            )
+        chosen = choose_device(device)
+        dtype = choose_precision(precision, chosen)
+        path = checkpoints.resolve(weights, "yolact_base")
+        found = checkpoints.identify(path)
+        name = found.network if found.network.startswith("yolact_") else "yolact_base"
+        network = cast("Yolact", checkpoints.load_network(name, path).to(chosen, dtype))
+        plan: dict[str, object] = {
+            "engine": "yolact",
+            "network": name,
+            "weights": path.name,
+            "weights_sha256": found.sha256,
+            "config": asdict(config),
+            "device": chosen.type,
+            "precision": str(dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        return cls(frames, config, network, chosen, dtype, plan)
+
+    @torch.inference_mode()
+    def detect(self, t: int) -> YolactDetections:
+        """Return what there may be on frame `t`; see `Detector.detect`."""
+        image = show(self.frames, t).to(self.device)
+        prepared = prepare_images(image, self.network.design, self.config.size)
+        predicted = Prediction(
+            *(values.float().cpu() for values in self.network(prepared.to(self.dtype)))
+        )
+        judge = self.network.maskiou_net
+        return YolactDetections(
+            select_candidates(predicted),
+            predicted.prototypes[0],
+            self.frames.shape,
+            None if judge is None else partial(self._score_masks, judge),
+            self.config.max_instances,
+        )
+
+    def _score_masks(self, judge: nn.Module, masks: Tensor) -> Tensor:
+        scores: Tensor = judge(masks.to(self.device, self.dtype))
+        return scores.float().cpu()
+
+
+def show(frames: FrameStack, t: int) -> Tensor:
+    """Return frame `t` as YOLACT takes it: (1, 3, Y, X) float32 in [0, 255].
+
+    Colour images of 8 bits stay as they are; of all others the range of the
+    movie becomes 0 to 255, without rounding, and what is beyond is cut. Grey is
+    shown as grey, two channels as red and as green and blue.
+    """
+    channels = list(frames.channels)
+    if frames.dtype == np.uint8 and len(channels) == COLOURS:
+        planes = frames.read(t)[channels].astype(np.float32)
+    else:
+        normalized = frames.normalized(t).clip(0, 1) * np.float32(BRIGHTEST)
+        planes = normalized[[min(index, len(normalized) - 1) for index in range(COLOURS)]]
+    return torch.from_numpy(planes)[None]

@@ -1,0 +1,91 @@
+"""What YOLACT has found on a frame, before thresholds: they can be changed without the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_vos.engines.base import FrameInstances
+from napari_vos.networks.yolact import (
+    Candidates,
+    Detections,
+    small_masks,
+    suppress_across_classes,
+)
+from napari_vos.networks.yolact.boxes import in_pixels
+from napari_vos.networks.yolact.masks import resize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CHUNK_PIXELS = 2**24
+"""Of masks that are brought to the frame's size at once."""
+
+
+@dataclass(frozen=True)
+class YolactDetections:
+    """Candidates and prototypes of a frame, in main memory, float32.
+
+    Attributes
+    ----------
+    candidates
+        The priors worth a look.
+    prototypes
+        (H', W', 32).
+    size
+        (Y, X) of the frame.
+    score_masks
+        The network that judges masks, if there is one.
+    max_instances
+        No more are kept.
+    """
+
+    candidates: Candidates
+    prototypes: Tensor
+    size: tuple[int, int]
+    score_masks: Callable[[Tensor], Tensor] | None
+    max_instances: int
+
+    @torch.inference_mode()
+    def instances(self, *, score: float = 0.3, overlap: float = 0.5) -> FrameInstances:
+        """Return what these thresholds leave; see `RawDetections.instances`."""
+        detections = suppress_across_classes(
+            self.candidates,
+            overlap=overlap,
+            top_k=2 * self.max_instances,
+            max_detections=self.max_instances,
+        )
+        kept = detections.scores > score
+        detections = Detections(*(values[kept] for values in detections))
+        masks, scores = small_masks(detections, self.prototypes, score_masks=self.score_masks)
+        order = scores.argsort(descending=True, stable=True)
+        labels, visible = self._paint(masks[order], overlap)
+        order = order[visible]
+        corners = in_pixels(detections.boxes[order], self.size)
+        return FrameInstances(
+            labels,
+            scores[order].numpy(),
+            detections.classes[order].numpy(),
+            corners[:, [1, 0, 3, 2]].numpy(),
+        )
+
+    def _paint(self, masks: Tensor, overlap: float) -> tuple[NDArray[np.uint16], list[int]]:
+        """Return labels 1 to V, and which of the masks, the best first, they are."""
+        labels = np.zeros(self.size, np.uint16)
+        visible: list[int] = []
+        for first in range(0, len(masks), step := self._chunk()):
+            for index, mask in enumerate(resize(masks[first : first + step], self.size), first):
+                inside = mask.numpy()
+                free = inside & (labels == 0)
+                if free.any() and free.sum() >= (1 - overlap) * inside.sum():
+                    visible.append(index)
+                    labels[free] = len(visible)
+        return labels, visible
+
+    def _chunk(self) -> int:
+        return max(1, CHUNK_PIXELS // (self.size[0] * self.size[1]))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_vos.engines.base import FrameInstances
+
+
+class FakeDetector:
+    """Finds one instance on each frame, at the frame's column, and more if the score is low."""
+
+    plan = {"engine": "fake"}  # noqa: RUF012
+
+    def __init__(self, frames) -> None:
+        self.shape = frames.shape
+
+    def detect(self, t):
+        self.t = t
+        return self
+
+    def instances(self, *, score, overlap):
+        assert overlap == 0.4
+        labels = np.zeros(self.shape, np.uint16)
+        labels[2, self.t] = 1
+        n_instances = 1
+        if score < 0.5:
+            labels[5, self.t] = n_instances = 2
+        numbers = np.zeros(n_instances, np.float32)
+        return FrameInstances(labels, numbers, numbers.astype(int), np.zeros((n_instances, 4)))
+
+
+@pytest.fixture
+def detector(monkeypatch):
+    def create(name, frames, *, weights, device, precision):
+        assert (name, weights) == ("yolact", "file.pth")
+        return FakeDetector(frames)
+
+    monkeypatch.setattr("napari_vos.engines.create_detector", create)
+
+
+def test_frames_are_segmented_each_by_itself(detector, run_json, images, tmp_path):
+    output = tmp_path / "instances.tif"
+    common = ("segment", images, "-o", output, "--weights", "file.pth", "--overlap", 0.4)
+    result = run_json(*common, "--score", 0.2, "--frames", "1:3")
+    assert (result["n_frames"], result["n_instances"]) == (2, 4)
+    assert result["instances"] == [2, 2]
+    labels = tifffile.imread(output)
+    assert labels.dtype == np.uint16
+    assert labels[1, 2, 1] == 1
+    assert labels[2, 5, 2] == 2
+    assert labels.any(axis=(1, 2)).tolist() == [False, True, True, *[False] * 5]
+    result = run_json(*common, "--score", 0.7, "--overwrite")
+    assert result["instances"] == [1] * 8
+
+
+def test_what_is_there_is_not_replaced(detector, fails, images, tmp_path):
+    output = tmp_path / "instances.tif"
+    output.write_bytes(b"mine")
+    message = fails("segment", images, "-o", output, "--weights", "file.pth")
+    assert str(output) in message
+    assert output.read_bytes() == b"mine"
+
+
+def test_weights_must_be_named_and_fit(fails, images, tmp_path):
+    output = tmp_path / "instances.tif"
+    assert "--weights" in fails("segment", images, "-o", output)
+    assert "no.pth" in fails("segment", images, "-o", output, "--weights", "no.pth")
+    message = fails("segment", images, "-o", output, "--weights", "no.pth", "--score", "7")
+    assert "--score" in message
