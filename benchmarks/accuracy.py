@@ -102,7 +102,10 @@ def main() -> None:
         help="folder that holds data/; NAPARI_VOS_REFERENCE if not given",
     )
     parser.add_argument(
-        "--method", default="compact", help=f"an engine, or one of {', '.join(BASELINES)}"
+        "--method",
+        "--engine",
+        default="compact",
+        help=f"an engine, or one of {', '.join(BASELINES)}",
     )
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
     parser.add_argument("--weights", help="weights file; the shipped ones if not given")

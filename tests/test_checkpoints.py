@@ -88,6 +88,7 @@ def test_half_precision_safetensors(tmp_path: Path, state: State) -> None:
         ("mivos_propagation", "mivos_prop"),
         ("mivos_fusion", "mivos_fusion"),
         ("mivos_scribble", "mivos_s2m"),
+        ("mast", "mast"),
         ("pointrend", "pointrend_res50_full"),
         ("pointrend_head", "pointrend_head"),
         ("yolact_base", "yolact_base"),

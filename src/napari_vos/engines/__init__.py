@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from napari_vos.engines.base import Detector, Interactor, Propagator
     from napari_vos.frames import FrameStack
 
-PROPAGATORS = ("compact", "mivos")
+PROPAGATORS = ("compact", "mivos", "mast")
 """Names `create_propagator` knows."""
 
-PUBLISHED = {"mivos": "https://github.com/hkchengrex/MiVOS"}
+PUBLISHED = {
+    "mivos": "https://github.com/hkchengrex/MiVOS",
+    "mast": "https://github.com/zlai0/MAST",
+}
 """Where the authors publish the weights of engines that come without."""
 
 INTERACTORS = ("random_walker", "mivos")
@@ -68,6 +71,12 @@ def create_propagator(
         from napari_vos.engines.mivos import MivosPropagator
 
         return MivosPropagator.create(
+            frames, config=config, weights=weights, device=device, precision=precision, plan=plan
+        )
+    if name == "mast":
+        from napari_vos.engines.mast import MastPropagator
+
+        return MastPropagator.create(
             frames, config=config, weights=weights, device=device, precision=precision, plan=plan
         )
     from napari_vos.engines.compact import CompactPropagator

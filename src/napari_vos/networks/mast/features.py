@@ -14,7 +14,7 @@ from torch.nn import functional
 STRIDE = 4
 """Pixels per feature; feature i belongs to pixel 4i."""
 
-WIDTH, SMALL_WIDTH = 64, 32
+WIDTH, SMALL_WIDTH = 64, 24
 """Channels of the first stage: of the authors' network, and of ours."""
 
 DEPTH = 64

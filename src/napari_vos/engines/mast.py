@@ -1,0 +1,146 @@
+"""MAST: pixels take the labels of those they resemble in earlier frames, learned without labels.
+
+Lai, Lu, Xie, "MAST: A Memory-Augmented Self-Supervised Tracker", CVPR 2020.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from napari_vos import checkpoints
+from napari_vos.configs import MastConfig
+from napari_vos.device import choose_device, choose_precision
+from napari_vos.engines.base import Estimate, EvidenceReader, Span
+from napari_vos.engines.mast_frames import MastFrames
+from napari_vos.engines.mast_labels import Enlargement
+from napari_vos.engines.mast_span import MastSpan
+from napari_vos.errors import WeightsError
+from napari_vos.networks.mast import DEPTH, STRIDE, Reference, read_labels, reference_frames
+from napari_vos.networks.mast.features import BAND_PIXELS
+from napari_vos.networks.memory import CHUNK_ENTRIES
+
+if TYPE_CHECKING:
+    from napari_vos.frames import FrameStack
+    from napari_vos.networks.mast import Mast
+    from napari_vos.store.evidence import FrameEvidence
+
+NETWORKS = ("mast", "mast_small")
+"""Networks of this engine: the authors' and ours."""
+
+PIXEL_BYTES = 400
+"""Memory the widest network takes per pixel it sees at a time."""
+
+TIMED_SIDE = 128
+"""Frames are timed on a part of this size; the time grows with the area."""
+
+
+@dataclass(frozen=True)
+class MastPropagator:
+    """Propagates the masks of all objects of a span in one reading.
+
+    An object is never given up: what is hidden for some frames may come back.
+
+    Make one with `MastPropagator.create`.
+    """
+
+    frames: FrameStack
+    config: MastConfig
+    network: Mast
+    images: MastFrames
+    enlargement: Enlargement
+    device: torch.device
+    plan: Mapping[str, object]
+
+    @classmethod
+    def create(
+        cls,
+        frames: FrameStack,
+        *,
+        config: MastConfig | None = None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        plan: Mapping[str, Any] | None = None,
+    ) -> MastPropagator:
+        """Load the network and settle the plan.
+
+        Raises
+        ------
+        NapariVosError
+            If the weights, the device or the precision can't be used, or
+            `plan` was made with other weights.
+        """
+        if plan is not None:
+            config = MastConfig(**plan["config"])
+            device, precision = str(plan["device"]), str(plan["precision"])
+        config = config or MastConfig()
+        chosen = choose_device(device)
+        dtype = choose_precision(precision, chosen)
+        path = checkpoints.resolve(weights, "mast_small")
+        sha256 = checkpoints.sha256_of(path)
+        if plan is not None and plan["weights_sha256"] != sha256:
+            raise WeightsError(
+                f"This run was made with the MAST weights {str(plan['weights_sha256'])[:12]}…, "
+                f"but {path} has {sha256[:12]}…. Name the weights file it was made with."
+            )
+        found = checkpoints.identify(path).network
+        name = found if found in NETWORKS else NETWORKS[0]
+        network = cast("Mast", checkpoints.load_network(name, path).to(chosen, dtype))
+        images = MastFrames(frames, network, cache_bytes=config.cache_megabytes << 20)
+        settled: dict[str, object] = {
+            "engine": "mast",
+            "weights": path.name,
+            "weights_sha256": sha256,
+            "config": asdict(config),
+            "device": str(chosen),
+            "precision": str(dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        return cls(frames, config, network, images, Enlargement(frames.shape), chosen, settled)
+
+    def estimate(self, spans: Sequence[Span]) -> Estimate:
+        """Return what propagating `spans` will take, from a timed part of a frame."""
+        n_frames = sum(len(span.frames) for span in spans)
+        object_frames = sum(len(span.frames) * len(span.object_ids) for span in spans)
+        if not n_frames:
+            return Estimate(0, 0.0, 0)
+        height, width = self.frames.shape
+        pixels = height * width
+        n_references = max(len(span.references) for span in spans) + len(reference_frames(99))
+        memory = (
+            (self.config.cache_megabytes << 20)
+            # References as they are read, in float32 and with margins.
+            + 2 * n_references * DEPTH * 4 * pixels // STRIDE**2
+            + min(pixels, 2 * BAND_PIXELS) * PIXEL_BYTES
+            + 4 * 4 * CHUNK_ENTRIES
+            + 16 * pixels
+        )
+        seconds = self._seconds() * n_frames * pixels / TIMED_SIDE**2
+        return Estimate(memory, seconds, object_frames)
+
+    def propagate(self, span: Span, evidence: EvidenceReader) -> Iterator[FrameEvidence]:
+        """Predict the frames of `span` in order; see `Propagator.propagate`."""
+        run = MastSpan(self, span, evidence)
+        for t in self.frames.read_ahead(span.frames):
+            yield run.step(t)
+
+    @torch.inference_mode()
+    def _seconds(self) -> float:
+        """Return the seconds that a frame of the timed size takes."""
+        weight = self.network.post_convolution.weight
+        image = torch.zeros(1, 3, TIMED_SIDE, TIMED_SIDE, device=self.device, dtype=weight.dtype)
+        self.network.encode(image)  # the first call is slower
+        started = time.perf_counter()
+        features = self.network.encode(image)
+        labels = torch.ones_like(features[:, :1], dtype=torch.int64)
+        references = [Reference(features, labels, 99 - t) for t in reference_frames(99)]
+        for _, scores in read_labels(features, references, 2, radius=self.config.radius):
+            scores.cpu()  # waits for the device
+        return time.perf_counter() - started

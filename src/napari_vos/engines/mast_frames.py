@@ -1,0 +1,76 @@
+"""Frames as MAST sees them, and their features, within a byte budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_vos.networks.mast import MastSmall, grey_to_bands, rgb_to_lab
+from napari_vos.store.cache import ByteCache
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_vos.frames import FrameStack
+    from napari_vos.networks.mast import Mast
+
+
+class MastFrames:
+    """Features by frame; the least recently used are forgotten first.
+
+    Parameters
+    ----------
+    frames
+        The stack.
+    network
+        What makes the features, on its device and in its precision.
+    cache_bytes
+        How many bytes of features to keep. It decides on time alone.
+    """
+
+    def __init__(self, frames: FrameStack, network: Mast, *, cache_bytes: int) -> None:
+        self._frames = frames
+        self._network = network
+        self._features: ByteCache[Tensor] = ByteCache(cache_bytes)
+
+    def features(self, t: int) -> Tensor:
+        """Return the features (1, D, h, w) of frame `t`."""
+        features = self._features.get(str(t))
+        if features is None:
+            weight = self._network.post_convolution.weight
+            bands = isinstance(self._network, MastSmall)
+            image = show(planes_of(self._frames, t), bands=bands)[None]
+            features = self._network.encode(image.to(weight.device, weight.dtype))
+            self._features.put(str(t), features, features.nbytes)
+        return features
+
+
+def planes_of(frames: FrameStack, t: int) -> Tensor:
+    """Return the chosen channels of frame `t`, (C, Y, X) float32 from 0 to 1.
+
+    Images of 8 bits with three channels are divided by 255, as the authors do;
+    of all others the range of the movie becomes 0 to 1.
+    """
+    channels = list(frames.channels)
+    if frames.dtype == np.uint8 and len(channels) == 3:
+        return torch.from_numpy(frames.read(t)[channels].astype(np.float32)) / 255
+    return torch.from_numpy(frames.normalized(t).copy())
+
+
+def show(planes: Tensor, *, bands: bool) -> Tensor:
+    """Return a frame as MAST sees it, (3, Y, X) float32, about -1 to 1.
+
+    Parameters
+    ----------
+    planes
+        (C, Y, X). Three are taken for red, green and blue, two for red and for
+        green and blue.
+    bands
+        Whether a single one is split into bands, see `grey_to_bands`, or shown
+        as grey.
+    """
+    if bands and len(planes) == 1:
+        return grey_to_bands(planes[None])[0]
+    return rgb_to_lab(planes[[min(index, len(planes) - 1) for index in range(3)]])

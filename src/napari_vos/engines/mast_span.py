@@ -1,0 +1,74 @@
+"""One span of MAST in work: forward or backward from a user frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_vos.engines.fusion import add_to, blend
+from napari_vos.engines.mast_labels import Scores, labels_at_features
+from napari_vos.networks.mast import Reference, read_labels, reference_frames
+from napari_vos.store.evidence import Box, FrameEvidence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_vos.engines.base import EvidenceReader, Span
+    from napari_vos.engines.mast import MastPropagator
+
+
+class MastSpan:
+    """Reads the objects of a span from its user frames and from what was finished of it.
+
+    So all references hold the objects: frames on which nobody has marked them
+    yet, whose pixels would vote for background, are never read. It keeps
+    nothing from frame to frame: resumed and uninterrupted runs agree.
+    """
+
+    def __init__(self, engine: MastPropagator, span: Span, evidence: EvidenceReader) -> None:
+        self.engine = engine
+        self.span = span
+        self.evidence = evidence
+
+    @torch.inference_mode()
+    def step(self, t: int) -> FrameEvidence:
+        """Predict frame `t`."""
+        config, ids = self.engine.config, self.span.object_ids
+        bands = read_labels(
+            self.engine.images.features(t),
+            [self._reference(frame, abs(t - frame)) for frame in self.references(t)],
+            len(ids) + 1,
+            radius=config.radius,
+            own_offsets=not config.last_offset_for_all,
+        )
+        scores = Scores.gather(bands)
+        objects = self.engine.enlargement.windows(ids, scores, self._frozen(t))
+        if self.span.fuse_with is not None:
+            share = abs(self.span.fuse_with - t) / abs(self.span.fuse_with - self.span.start)
+            old = self.evidence.before(t).objects
+            objects = {i: blend(x, old[i], share) if i in old else x for i, x in objects.items()}
+        return FrameEvidence(t, objects)
+
+    def references(self, t: int) -> list[int]:
+        """Return the frames that frame `t` is read from, the most distant ones first."""
+        start, direction = self.span.start, self.span.direction
+        steps = reference_frames((t - start) * direction)
+        frames = {start + direction * step for step in steps} | set(self.span.references)
+        return sorted(frames, key=lambda frame: (-abs(t - frame), frame))
+
+    def _reference(self, t: int, gap: int) -> Reference:
+        items = self.evidence.read(t).objects.values()
+        labels = labels_at_features(items, self.span.object_ids, self.engine.frames.shape)
+        values = torch.from_numpy(labels)[None, None].to(self.engine.device)
+        return Reference(self.engine.images.features(t), values, gap)
+
+    def _frozen(self, t: int) -> NDArray[np.float32]:
+        """Return the probability (Y, X) of all objects on frame `t` that aren't of this span."""
+        shape = self.engine.frames.shape
+        frozen = np.zeros(shape, np.float32)
+        for object_id, item in self.evidence.read(t).objects.items():
+            if object_id not in self.span.object_ids:
+                add_to(frozen, Box(0, 0, *shape), item)
+        return frozen
