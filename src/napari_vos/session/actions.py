@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_vos.errors import PromptError
 from napari_vos.session.marks import (
@@ -29,12 +29,24 @@ _NEWEST = 2**62
 _BACKGROUND = 0
 
 
-def add_mask(ledger: Ledger, prompt: MaskPrompt) -> frozenset[int]:
+def add_mask(
+    ledger: Ledger, prompt: MaskPrompt, drawn: Mapping[str, Any] | None = None
+) -> frozenset[int]:
     """Take in a painted frame; return the frames that change.
 
     The user's pixels win over all else on the frame, locked or not. An
     object of which they leave nothing is no longer marked there, and an object
     without any mark is gone everywhere.
+
+    Parameters
+    ----------
+    ledger
+        The session.
+    prompt
+        The frame.
+    drawn
+        What was drawn instead, and what has made the masks of it, for the
+        journal; None if they were painted.
     """
     t, painted = prompt.t, prompt.labels > 0
     marks = dict(ledger.history.state.marks)
@@ -67,9 +79,10 @@ def add_mask(ledger: Ledger, prompt: MaskPrompt) -> frozenset[int]:
     cleared = _clear(ledger, marks, {*absent, *unmarked}, records)
     walls = [ANY_OBJECT] if prompt.complete else []
     return ledger.commit(
-        "add_mask",
+        "add_mask" if drawn is None else "draw",
         records,
         t=t,
+        **(drawn or {}),
         prompt=ledger.folder.write_prompt(prompt.labels),
         complete=prompt.complete,
         present=sorted(said),

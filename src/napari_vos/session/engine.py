@@ -1,4 +1,4 @@
-"""The engine of a session: how it is chosen, made on first use, and made again."""
+"""The engines of a session: how they are chosen, made on first use, and made again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_vos.engines.base import Propagator
+    from napari_vos.engines.base import Interactor, Propagator
     from napari_vos.frames import FrameStack
 
 
@@ -53,6 +53,19 @@ class EngineChoice:
             plan=plan,
         )
 
+    def create_interactor(self, frames: FrameStack) -> Interactor:
+        """Return the interactor of that name."""
+        from napari_vos.engines import create_interactor
+
+        return create_interactor(
+            self.name,
+            frames,
+            config=self.config,
+            weights=self.weights,
+            device=self.device,
+            precision=self.precision,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return this choice ready for session.json."""
         config = None
@@ -84,7 +97,7 @@ def with_smaller_batches(plan: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**plan, "config": {**plan["config"], "batch_size": batch_size // 2}}
 
 
-def plan_of(propagator: Propagator) -> dict[str, Any]:
+def plan_of(engine: Propagator | Interactor) -> dict[str, Any]:
     """Return an engine's plan as it looks when it is read back from the journal."""
-    plan: dict[str, Any] = json.loads(json.dumps(dict(propagator.plan)))
+    plan: dict[str, Any] = json.loads(json.dumps(dict(engine.plan)))
     return plan

@@ -112,10 +112,13 @@ class _Replay:
 
     def _act(self, line: Line) -> None:
         match line["action"]:
-            case "add_mask":
+            case "add_mask" | "draw":
+                # Masks that were drawn are those that came out then, whatever made them.
                 labels = self._source.folder.read_prompt(line["prompt"])
                 ids = tuple(int(i) for i in np.unique(labels) if i)
-                actions.add_mask(self._again, MaskPrompt(line["t"], labels, ids, line["complete"]))
+                prompt = MaskPrompt(line["t"], labels, ids, line["complete"])
+                drawn = {key: line[key] for key in line if key in ("prompts", "interactor")}
+                actions.add_mask(self._again, prompt, drawn or None)
             case "accept":
                 self._again.commit("accept", {}, locked=line["locked"])
             case "end_object":

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator
 from contextlib import closing, suppress
-from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self, SupportsIndex
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from psygnal import Signal
 from tqdm import tqdm
 
 from napari_vos.errors import NapariVosError, PromptError, StoreError
-from napari_vos.prompts import mask_prompt
-from napari_vos.session import actions
 from napari_vos.session.engine import EngineChoice
 from napari_vos.session.estimate import RoundEstimate
 from napari_vos.session.images import describe_frames, find_frames
+from napari_vos.session.interaction import INTERACTOR
 from napari_vos.session.ledger import Ledger
 from napari_vos.session.planner import RoundPlanner
+from napari_vos.session.prompting import SessionPrompts
 from napari_vos.session.replay import ReplayReport, replay
 from napari_vos.session.round import Finish, Progress, run_round
 from napari_vos.session.spans import Direction, Reach
-from napari_vos.session.turns import Phase, Turns
-from napari_vos.session.view import SessionView
+from napari_vos.session.turns import Phase
 from napari_vos.store.folder import SessionFolder
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from napari_vos.engines.base import Span
     from napari_vos.frames import FrameStack
     from napari_vos.session.history import Round
@@ -38,10 +33,8 @@ if TYPE_CHECKING:
 UNDO_BYTES = 4 * 2**30
 """Default limit of what is kept on disk for undo."""
 
-_log = logging.getLogger(__name__)
 
-
-class Session(SessionView):
+class Session(SessionPrompts):
     """Prompts, propagation and results on one stack of images.
 
     A round may run in one other thread while this one reads; prompts and undo
@@ -58,7 +51,10 @@ class Session(SessionView):
     weights
         Weights file or registered name; None for the engine's own.
     device, precision
-        Where and how the engine computes.
+        Where and how engine and interactor compute.
+    interactor
+        What makes masks of scribbles, points and boxes: "random_walker" or "mivos".
+        One that needs weights takes them from `choose_interactor`.
     folder
         A new or empty folder in which all is kept; None for a temporary one that
         is deleted with the session.
@@ -82,15 +78,9 @@ class Session(SessionView):
     >>> session.labels[5]  # doctest: +SKIP
     """
 
-    frame_written: ClassVar[Signal] = Signal(int)
-    """The labels of frame t have changed."""
     round_started: ClassVar[Signal] = Signal()
     round_finished: ClassVar[Signal] = Signal(Finish)
     """A round has stopped, and why."""
-    prompts_changed: ClassVar[Signal] = Signal()
-    """Marks, locks or what can be undone have changed."""
-    warned: ClassVar[Signal] = Signal(str)
-    """Something the user should know before it happens."""
     estimated: ClassVar[Signal] = Signal(RoundEstimate)
     """What the round that is about to start will take."""
 
@@ -103,6 +93,7 @@ class Session(SessionView):
         weights: str | Path | None = None,
         device: str = "auto",
         precision: str = "auto",
+        interactor: str = INTERACTOR,
         folder: str | Path | None = None,
         undo_bytes: int = UNDO_BYTES,
         memory_bytes: int | None = None,
@@ -112,6 +103,7 @@ class Session(SessionView):
             "id": uuid.uuid4().hex,
             "frames": describe_frames(frames),
             "engine": choice.to_json(),
+            "interactor": EngineChoice(interactor, device=device, precision=precision).to_json(),
         }
         made = SessionFolder.create(None if folder is None else Path(folder), about)
         self._open(frames, choice, made, undo_bytes, memory_bytes)
@@ -124,10 +116,10 @@ class Session(SessionView):
         undo_bytes: int,
         memory_bytes: int | None,
     ) -> None:
-        super().__init__(Ledger(folder, undo_bytes=undo_bytes))
-        self.frames = frames
+        default = EngineChoice(INTERACTOR).to_json()  # older sessions don't name any
+        interactor = EngineChoice.from_json(folder.about.get("interactor", default))
+        super().__init__(Ledger(folder, undo_bytes=undo_bytes), frames, interactor)
         self._planner = RoundPlanner(self._ledger, frames, choice, memory_bytes=memory_bytes)
-        self._turns = Turns(frames.name)
 
     @classmethod
     def load(
@@ -168,105 +160,6 @@ class Session(SessionView):
             opened.close()
             raise
         return session
-
-    # What the user says
-
-    def add_mask(self, t: int, labels: ArrayLike, complete: bool = False) -> None:
-        """Say where objects are on frame `t`.
-
-        Objects that aren't in `labels` stay as they are, unless the frame is
-        complete. Where masks are painted they win over everything.
-
-        Parameters
-        ----------
-        t
-            Frame index.
-        labels
-            (Y, X), any integer dtype; 0 where nothing is said, else object ids from
-            1 to 65535.
-        complete
-            All objects of this frame are in `labels`: others are gone here.
-
-        Raises
-        ------
-        PromptError
-            If `t` lies outside the stack, the shape isn't the stack's, or the labels
-            can't be used.
-        """
-        prompt = mask_prompt(self._check_frame(t), labels, complete=complete)
-        if prompt.labels.shape != self._ledger.shape:
-            raise PromptError(
-                f"The prompt on frame {t} has shape {prompt.labels.shape}; the frames of "
-                f"'{self.frames.name}' have {self._ledger.shape}. Paint on a layer of the same "
-                "size as the images."
-            )
-        self._act(lambda: actions.add_mask(self._ledger, prompt))
-
-    def accept(
-        self, frames: SupportsIndex | Iterable[int], object_ids: Iterable[int] | None = None
-    ) -> None:
-        """Say that results are right: no later round changes them.
-
-        Parameters
-        ----------
-        frames
-            Frame index or several.
-        object_ids
-            The objects that are right: where they are on these frames, they keep
-            their pixels and gain none. None: all of these frames is right, the
-            background too.
-
-        Raises
-        ------
-        PromptError
-            If a frame lies outside the stack or an object isn't known.
-        """
-        several = [frames] if isinstance(frames, SupportsIndex) else frames
-        chosen = [self._check_frame(index(t)) for t in several]
-        ids = None if object_ids is None else [self._check_object(i) for i in object_ids]
-        self._act(lambda: actions.accept(self._ledger, chosen, ids))
-
-    def end_object(self, object_id: int, t: int) -> None:
-        """Say that an object is gone from frame `t` on, until its next user frame.
-
-        Raises
-        ------
-        PromptError
-            If the object isn't known or `t` lies outside the stack.
-        """
-        end, known = self._check_frame(t), self._check_object(object_id)
-        self._act(lambda: actions.end_object(self._ledger, known, end))
-
-    def delete_object(self, object_id: int) -> None:
-        """Delete an object from all frames, with all that was said of it.
-
-        Raises
-        ------
-        PromptError
-            If the object isn't known.
-        """
-        known = self._check_object(object_id)
-        self._act(lambda: actions.delete_object(self._ledger, known))
-
-    def undo(self) -> None:
-        """Take back the last prompt, round or other action, bit for bit.
-
-        Raises
-        ------
-        PromptError
-            If there is nothing to undo.
-        """
-        self._act(lambda: actions.undo(self._ledger))
-
-    def redo(self) -> None:
-        """Do again what was undone last.
-
-        Raises
-        ------
-        PromptError
-            If there is nothing to redo.
-        """
-        self._act(lambda: actions.redo(self._ledger))
 
     # Rounds
 
@@ -413,14 +306,6 @@ class Session(SessionView):
 
     # What goes on behind
 
-    def _act(self, action: Callable[[], frozenset[int]]) -> None:
-        """Do an action while nothing else goes on, and tell."""
-        with self._turns.changing():
-            changed = action()
-            self._keep_budget()
-        self._tell_written(changed)
-        self.prompts_changed.emit()
-
     def _close_round(self, current: Round, finish: Finish) -> None:
         # The line only tells: a full disk must not hide why the round has stopped.
         with suppress(StoreError):
@@ -446,21 +331,3 @@ class Session(SessionView):
                 f"{estimate.free_disk / 1e9:.1f} GB are free there. If the disk gets full, "
                 "finished frames are kept and the run can be continued."
             )
-
-    def _keep_budget(self) -> None:
-        steps = self._ledger.steps_over_budget()
-        if steps:
-            self._warn(
-                f"Undo takes more disk space than is allowed: the oldest {len(steps)} step(s) can "
-                "no longer be undone."
-            )
-            self._ledger.note("forget", steps=len(steps))
-
-    def _warn(self, message: str) -> None:
-        if not self.warned:  # nobody listens
-            _log.warning("%s", message)
-        self.warned.emit(message)
-
-    def _tell_written(self, changed: Iterable[int]) -> None:
-        for t in sorted(changed):
-            self.frame_written.emit(t)
