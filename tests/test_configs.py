@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from napari_vos.configs import CompactConfig
+from napari_vos.configs import CompactConfig, MivosConfig
 from napari_vos.errors import NapariVosError
 
 
@@ -34,6 +34,19 @@ def test_limits_belong_to_the_range():
 def test_values_beyond_their_limits(name, value, expected):
     with pytest.raises(NapariVosError, match=f"{name} is {value}; expected {expected}"):
         CompactConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("memory_profile", 4, "from 0 to 3, or auto"),
+        ("working_scale", "large", "from 0.25 to 4.0, or auto"),
+        ("memory_frames", 0, "at least 1, or None"),
+    ],
+)
+def test_words_beside_numbers(name, value, expected):
+    with pytest.raises(NapariVosError, match=f"{name} is {value}; expected {expected}"):
+        MivosConfig(**{name: value})
 
 
 def test_settings_do_not_change():

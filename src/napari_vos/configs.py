@@ -75,9 +75,34 @@ class MivosConfig:
     top_k: int = field(
         default=50, metadata={"help": "Memory positions read at each position.", "minimum": 1}
     )
+    memory_frames: int | None = field(
+        default=None,
+        metadata={
+            "help": "Kept memories beside the user's frames; None for all, as the authors do.",
+            "minimum": 1,
+            "others": (None,),
+        },
+    )
     batch_size: int = field(default=4, metadata={"help": "Objects computed at once.", "minimum": 1})
-    cache_megabytes: int = field(
-        default=512, metadata={"help": "Memory for features of frames.", "minimum": 0}
+    working_scale: float | str = field(
+        default="auto",
+        metadata={
+            "help": "How much larger frames are seen; 'auto' enlarges small objects, 1 is as the "
+            "authors do.",
+            "minimum": 0.25,
+            "maximum": 4.0,
+            "others": ("auto",),
+        },
+    )
+    memory_profile: int | str = field(
+        default="auto",
+        metadata={
+            "help": "What stays on the device for later rounds, from 0, images and features of all "
+            "frames, to 3, nothing.",
+            "minimum": 0,
+            "maximum": 3,
+            "others": ("auto",),
+        },
     )
     fusion_weights: str | None = field(
         default=None,
@@ -184,8 +209,15 @@ class RandomWalkerConfig:
 def check_limits(config: CompactConfig | MivosConfig | MastConfig | RandomWalkerConfig) -> None:
     """Raise a clear error for the first value outside its limits."""
     for name, declared in config.__dataclass_fields__.items():
-        value = getattr(config, name)
+        value, others = getattr(config, name), declared.metadata.get("others", ())
         lowest, highest = declared.metadata.get("minimum"), declared.metadata.get("maximum")
-        if (lowest is not None and value < lowest) or (highest is not None and value > highest):
+        if lowest is not None and value not in others and not _is_within(value, lowest, highest):
             limits = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
-            raise NapariVosError(f"{name} is {value}; expected {limits}.")
+            named = "".join(f", or {other}" for other in others)
+            raise NapariVosError(f"{name} is {value}; expected {limits}{named}.")
+
+
+def _is_within(value: object, lowest: float, highest: float | None) -> bool:
+    return isinstance(value, int | float) and lowest <= value <= (
+        value if highest is None else highest
+    )

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from napari_vos.engines.mivos_bank import SpaceTimeBank
 from napari_vos.engines.mivos_model import Correction, Memory, MivosModel
@@ -16,22 +15,10 @@ from tests.golden import normalized
 
 
 class OfficialSession:
-    """The official loop over a dense volume of probabilities.
+    """The official loop over a dense volume of probabilities."""
 
-    It keeps what is predicted beyond the frame, where that is padded. A session
-    doesn't; `keeps_border=False` tells what then comes out.
-    """
-
-    def __init__(
-        self,
-        model: MivosModel,
-        video: Tensor,
-        n_objects: int,
-        memory_every: int,
-        *,
-        keeps_border: bool = True,
-    ) -> None:
-        self.model, self.memory_every, self.keeps_border = model, memory_every, keeps_border
+    def __init__(self, model: MivosModel, video: Tensor, n_objects: int, memory_every: int) -> None:
+        self.model, self.memory_every = model, memory_every
         self.padding = Padding.to_multiple(16, tuple(video.shape[1:3]))
         self.images = self.padding.add(normalized(video))[:, None]
         self.volume = torch.zeros(n_objects + 1, len(video), 1, *self.images.shape[-2:])
@@ -41,10 +28,6 @@ class OfficialSession:
         self.schedule: list[list[object]] = []
 
     def interact(self, start: int, labels: Tensor) -> None:
-        if not self.keeps_border:
-            inside = self.padding.remove(self.volume)[:, :, 0]
-            border = functional.pad(inside, self.padding, mode="replicate")
-            self.volume = border[:, :, None]
         ids = torch.arange(len(self.volume))[:, None, None, None]
         masks = self.padding.add((labels == ids).float())
         before = self.volume[1:, start].clone()

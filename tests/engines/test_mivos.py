@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import save_file
 
 from napari_vos import FrameStack, Session
-from napari_vos.checkpoints import load_network
 from napari_vos.configs import MivosConfig
 from napari_vos.engines import create_propagator
 from napari_vos.engines.base import Span
-from napari_vos.engines.mivos_model import MivosModel
 from napari_vos.engines.mivos_windows import dense, expected_jaccard, pack, unpack, windows
 from napari_vos.errors import WeightsError
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
-from tests.engines.official_mivos import OfficialSession
 from tests.golden import fill, golden_arrays
 
 
@@ -39,9 +37,10 @@ def movie() -> dict[str, np.ndarray]:
 
 
 def open_session(
-    images: np.ndarray, files: tuple[Path, Path], *, folder: Path | None = None, **settings: int
+    images: np.ndarray, files: tuple[Path, Path], *, folder: Path | None = None, **settings: Any
 ) -> Session:
-    config = MivosConfig(**settings, fusion_weights=str(files[1]))
+    official = {"working_scale": 1.0, "fusion_weights": str(files[1])}
+    config = MivosConfig(**{**official, **settings})
     frames = FrameStack(images, axes="TYXS")
     return Session(frames, engine="mivos", weights=files[0], config=config, folder=folder)
 
@@ -55,18 +54,14 @@ def agree(session: Session, expected: np.ndarray) -> None:
 def test_interactions_on_frames_that_need_padding(
     files: tuple[Path, Path], memory_every: int
 ) -> None:
-    golden = golden_arrays("mivos_core_k2_100x131")
-    networks = load_network("mivos_propagation", files[0]), load_network("mivos_fusion", files[1])
-    model = MivosModel(*networks, torch.float32, top_k=50, batch_size=2)
-    official = OfficialSession(model, golden["video_u8"], 2, memory_every, keeps_border=False)
-    with open_session(golden["video_u8"].numpy(), files, memory_every=memory_every) as session:
-        for t in (3, 9, 6):
-            official.interact(t, golden["gt_masks"][t])
-            session.add_mask(t, golden["gt_masks"][t].numpy())
+    golden = {key: each.numpy() for key, each in golden_arrays("mivos_core_k2_100x131").items()}
+    run = f"memfreq{memory_every}"
+    steps = [(3, f"{run}_step1"), (9, f"{run}_step2"), (6, "third_step3")]
+    with open_session(golden["video_u8"], files, memory_every=memory_every) as session:
+        for t, step in steps if memory_every == 5 else steps[:2]:
+            session.add_mask(t, golden["gt_masks"][t])
             session.run()
-            agree(session, official.labels.numpy())
-            if t == 3:
-                agree(session, golden[f"masks_memfreq{memory_every}_step1"].numpy())
+            agree(session, golden[f"masks_{step}"])
 
 
 @pytest.mark.slow
@@ -74,7 +69,7 @@ def test_a_fused_run_continued_later_ends_with_the_same_labels(
     movie: dict[str, np.ndarray], files: tuple[Path, Path], tmp_path: Path
 ) -> None:
     masks, folder = movie["gt_masks"], tmp_path / "session"
-    settings = {"memory_every": 2, "top_k": 20, "cache_megabytes": 0}
+    settings = {"memory_every": 2, "top_k": 20, "memory_profile": 3}
     with open_session(movie["video_u8"], files, **settings) as session:
         for t in (0, 5):
             session.add_mask(t, masks[t])
@@ -135,6 +130,45 @@ def test_batches_of_objects_and_frozen_objects(files: tuple[Path, Path]) -> None
 
 
 @pytest.mark.slow
+def test_what_is_kept_on_the_device_changes_nothing(
+    movie: dict[str, np.ndarray], files: tuple[Path, Path]
+) -> None:
+    results = []
+    for profile in (0, 3):
+        with open_session(movie["video_u8"][:4], files, memory_profile=profile) as session:
+            session.add_mask(0, movie["gt_masks"][0])
+            session.run()
+            session.add_mask(3, movie["gt_masks"][3])
+            session.run()
+            results.append([session.probability(t, 1)[0] for t in range(4)])
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.slow
+def test_small_objects_are_enlarged_and_few_memories_kept(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (7, 20, 30), dtype=np.uint8)
+    mask = np.zeros((20, 30), np.uint16)
+    mask[4:16, 5:17] = 3
+    settings = {"working_scale": "auto", "memory_every": 1, "memory_frames": 2}
+    results = []
+    for n_first in (6, 4):
+        folder = tmp_path / f"{n_first}"
+        with open_session(images[..., None].repeat(3, -1), files, folder=folder, **settings) as run:
+            run.add_mask(0, mask)
+            with closing(run.propagate()) as running:
+                assert [next(running).t for _ in range(n_first)] == list(range(1, n_first + 1))
+            if n_first == 4:
+                with np.load(next(folder.glob("states/*/000004.npz"))) as state:
+                    assert (state["scale"], list(state["kept"])) == (4.0, [2, 3])
+            run.run()
+            results.append(np.asarray(run.labels[:]))
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.slow
 def test_frames_smaller_than_the_stride_in_grey(files: tuple[Path, Path]) -> None:
     images = np.random.default_rng(0).integers(0, 4000, (3, 11, 14), dtype=np.uint16)
     mask = np.zeros((11, 14), np.uint16)
@@ -156,6 +190,10 @@ def test_an_estimate_grows_with_what_is_asked_for(files: tuple[Path, Path]) -> N
     assert (few.object_frames, many.object_frames) == (29, 232)
     assert 0 < few.memory < many.memory
     assert 0 < few.seconds < many.seconds
+    assert many.memory - few.memory >= 7 * many.object_memory
+    small = engine.estimate([Span(0, 29, (1,), (0,), object_side=16.0)])
+    assert 8.5 * few.seconds < small.seconds
+    assert 8.5 * few.object_memory < small.object_memory
 
 
 def test_weights_are_asked_for() -> None:
@@ -170,7 +208,7 @@ def test_windows_hold_what_is_dense() -> None:
     found = windows((3, 8), planes)
     assert list(found) == [3]
     np.testing.assert_array_equal(dense([found[3], None], (20, 30)), planes)
-    np.testing.assert_array_equal(unpack(pack(found, [1]), (3, 8), (20, 30)), planes)
+    np.testing.assert_array_equal(unpack(pack(found, [1], 1.0), (3, 8), (20, 30)), planes)
 
 
 def test_expected_jaccard_of_certain_and_doubtful_masks() -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from napari_vos import device
+from napari_vos.engines.base import Estimate
+from napari_vos.errors import DeviceError
 from napari_vos.session import Session
-from napari_vos.session.engine import with_smaller_batches
+from napari_vos.session.engine import with_less_memory
 
 
 def batch_sizes(session):
@@ -60,8 +62,34 @@ def test_an_interrupted_round_keeps_its_batches(frames, factory, blocks, tmp_pat
             assert set(batch_sizes(session)) == {2}
 
 
-def test_engines_without_batches():
-    assert with_smaller_batches({"config": {"top_k": 50}}) is None
+def test_what_shrinks_in_which_order():
+    assert with_less_memory({"config": {"top_k": 50}}) is None
+    asked = {"memory_profile": "auto", "batch_size": 4, "working_scale": "auto"}
+    plan, shrunk = {"config": asked}, []
+    while plan := with_less_memory(plan):
+        shrunk.append(tuple(plan["config"].values()))
+    assert shrunk == [(3, 4, "auto"), (3, 2, "auto"), (3, 1, "auto"), (3, 1, 1.0)]
+    assert with_less_memory({"config": {"batch_size": 1, "working_scale": 2.0}}) is None
+
+
+@pytest.mark.parametrize(("memory_bytes", "fitting"), [(1000, None), (999, 2), (699, 1), (10, 0)])
+def test_more_objects_than_fit_are_refused(
+    frames, factory, blocks, monkeypatch, memory_bytes, fitting
+):
+    def estimate(engine, spans):
+        (n_objects,) = {len(span.object_ids) for span in spans}
+        return Estimate(100 + 300 * n_objects, 1.0, 11 * n_objects, n_objects, 300)
+
+    monkeypatch.setattr("fake_engine.WalkingPropagator.estimate", estimate)
+    with Session(frames, memory_bytes=memory_bytes) as session:
+        session.add_mask(0, blocks(o1=(2, 2), o2=(10, 2), o3=(18, 2)))
+        assert session.estimate().n_objects == 3
+        if fitting is None:
+            session.run()
+            return
+        with pytest.raises(DeviceError, match=f"3 objects at once.*: {fitting} would fit"):
+            session.run()
+        assert not np.asarray(session.labels[1]).any()
 
 
 def test_warnings_are_logged_if_nobody_listens(frames, factory, blocks, caplog):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,10 @@ def record():
         return ObjectEvidence(object_id, box, window, 0.1 + object_id / 1e6, source)
 
     objects = {
-        65535: item(65535, Box(0, 0, 3, 4), Source.PROPAGATED),
+        65535: replace(
+            item(65535, Box(0, 0, 3, 4), Source.PROPAGATED),
+            border=rng.random(5).astype(np.float16),
+        ),
         2: item(2, Box(1, 1, 1, 1), Source.USER),
         3: item(3, Box(2, 3, 9, 5), Source.PROPAGATED),
     }
@@ -48,6 +53,7 @@ def test_a_record_comes_back_bit_for_bit(tmp_path, record, reopened):
         assert found.probability.shape == item.box.shape
         assert found.probability.tobytes() == item.probability.tobytes()
         assert not found.probability.flags.writeable
+        np.testing.assert_array_equal(found.border, item.border)
     assert store.index(name).events == record.events
     assert store.index(name).entries[3].confidence == record.objects[3].confidence
 

@@ -7,7 +7,7 @@ layers nor rounds nor undo, and can be closed at any yield.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Span:
         by temporal distance; None if there is nothing to fuse with.
     done_until
         The last frame this span has finished already (a resumed run), or None.
+    object_side
+        The median side of the objects on `start`, in pixels; None if it isn't known.
     """
 
     start: int
@@ -47,6 +49,7 @@ class Span:
     references: tuple[int, ...]
     fuse_with: int | None = None
     done_until: int | None = None
+    object_side: float | None = field(default=None, compare=False)
 
     @property
     def direction(self) -> int:
@@ -72,11 +75,18 @@ class Estimate:
         Time for all spans.
     object_frames
         Number of (object, frame) pairs to predict.
+    n_objects
+        Objects of the span that takes most memory.
+    object_memory
+        Bytes that each of them adds to `memory`; 0 if that hardly depends on how
+        many there are.
     """
 
     memory: int
     seconds: float
     object_frames: int
+    n_objects: int = 0
+    object_memory: int = 0
 
 
 class EvidenceReader(Protocol):

@@ -17,13 +17,15 @@ import torch
 
 from napari_vos import checkpoints
 from napari_vos.configs import MivosConfig
-from napari_vos.device import choose_device, choose_precision
+from napari_vos.device import choose_device, choose_precision, free_memory
 from napari_vos.engines import PUBLISHED
 from napari_vos.engines.base import Estimate, EvidenceReader, Span
-from napari_vos.engines.mivos_frames import MivosFrames
+from napari_vos.engines.mivos_frames import MivosFrames, cache_budgets
 from napari_vos.engines.mivos_model import MivosModel
+from napari_vos.engines.mivos_scale import WorkingFrame, scale_for
 from napari_vos.engines.mivos_span import MivosSpan
 from napari_vos.errors import WeightsError
+from napari_vos.networks.memory import CHUNK_ENTRIES
 from napari_vos.networks.mivos.propagation import KEY_DEPTH, STRIDE, VALUE_DEPTH
 
 if TYPE_CHECKING:
@@ -33,8 +35,11 @@ if TYPE_CHECKING:
     from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
     from napari_vos.store.evidence import FrameEvidence
 
-PIXEL_BYTES = 1200
-"""Memory the networks take per pixel of a frame and object of a batch, in float32."""
+FRAME_BYTES = 600
+OBJECT_BYTES = 600
+PLANE_BYTES = 40
+"""Memory per pixel, in float32: of encoding a frame, of finding and fusing each object of a
+batch, and of the masks of each object. `python benchmarks/mivos.py --steps` measures them."""
 
 TIMED_SIDE = 128
 """Frames are timed on a part of this size; the time grows with the area."""
@@ -111,7 +116,14 @@ class MivosPropagator:
             config.top_k,
             config.batch_size,
         )
-        images = MivosFrames(frames, chosen, model.encode, cache_bytes=config.cache_megabytes << 20)
+        budgets = cache_budgets(
+            config.memory_profile,
+            n_frames=frames.n_frames,
+            pixels=math.prod(frames.shape),
+            itemsize=dtype.itemsize,
+            free=free_memory(chosen),
+        )
+        images = MivosFrames(frames, chosen, model.encode, budgets)
         settled: dict[str, object] = {
             "engine": "mivos",
             "weights": files["weights"].name,
@@ -124,28 +136,39 @@ class MivosPropagator:
         }
         return cls(frames, config, model, images, chosen, settled)
 
+    def scale(self, span: Span) -> float:
+        """Return how much larger the frames of a span are seen."""
+        wanted = self.config.working_scale
+        return scale_for(span.object_side) if isinstance(wanted, str) else float(wanted)
+
     def estimate(self, spans: Sequence[Span]) -> Estimate:
         """Return what propagating `spans` will take, from a timed part of a frame."""
         object_frames = sum(len(span.frames) * len(span.object_ids) for span in spans)
         if not object_frames:
             return Estimate(0, 0.0, 0)
-        height, width = (math.ceil(side / STRIDE) * STRIDE for side in self.frames.shape)
-        pixels, itemsize = height * width, self.model.dtype.itemsize
-        position = (KEY_DEPTH + VALUE_DEPTH) * itemsize
-        banks = [len(span.object_ids) * self._n_memories(span) * position for span in spans]
-        n_objects = max(len(span.object_ids) for span in spans)
-        batch = min(n_objects, self.config.batch_size)
-        memory = (
-            # A bank that grows is there twice for a moment.
-            2 * max(banks) * pixels // STRIDE**2
-            + (self.config.cache_megabytes << 20)
-            + batch * pixels * PIXEL_BYTES * itemsize // 4
-            + n_objects * pixels * 16
-        )
+        n_objects, object_memory, shared = max(map(self._memory, spans), key=_total)
+        memory = _total((n_objects, object_memory, shared)) + sum(self.images.budgets)
         per_frame, per_object = self._seconds()
-        n_frames = sum(len(span.frames) for span in spans)
-        seconds = (per_frame * n_frames + per_object * object_frames) * pixels / TIMED_SIDE**2
-        return Estimate(memory, seconds, object_frames)
+        seconds = sum(
+            (per_frame + per_object * len(span.object_ids)) * len(span.frames) * self._pixels(span)
+            for span in spans
+        )
+        return Estimate(memory, seconds / TIMED_SIDE**2, object_frames, n_objects, object_memory)
+
+    def _memory(self, span: Span) -> tuple[int, int, int]:
+        """Return the number of objects of a span, the bytes of each, and those of all together."""
+        pixels, itemsize = self._pixels(span), self.model.dtype.itemsize
+        position = (KEY_DEPTH + VALUE_DEPTH) * itemsize
+        # A bank that grows is there twice for a moment.
+        bank = 2 * self._n_memories(span) * pixels // STRIDE**2 * position
+        n_objects = len(span.object_ids)
+        batch = min(n_objects, self.config.batch_size)
+        shared = pixels * max(FRAME_BYTES, batch * OBJECT_BYTES) * itemsize // 4
+        # Affinities, and the best of them.
+        return n_objects, bank + pixels * PLANE_BYTES, shared + 2 * CHUNK_ENTRIES * 4
+
+    def _pixels(self, span: Span) -> int:
+        return math.prod(WorkingFrame(self.frames.shape, self.scale(span)).padded)
 
     def propagate(self, span: Span, evidence: EvidenceReader) -> Iterator[FrameEvidence]:
         """Predict the frames of `span` in order; see `Propagator.propagate`."""
@@ -154,8 +177,10 @@ class MivosPropagator:
             yield run.step(t)
 
     def _n_memories(self, span: Span) -> int:
-        length = abs(span.end - span.start)
-        return len(span.references) + length // self.config.memory_every + 1
+        kept = abs(span.end - span.start) // self.config.memory_every
+        if self.config.memory_frames is not None:
+            kept = min(kept, self.config.memory_frames)
+        return len(span.references) + kept + 1
 
     def _seconds(self) -> tuple[float, float]:
         """Return the seconds a frame takes, and those each of its objects takes."""
@@ -169,3 +194,8 @@ class MivosPropagator:
         # Reading its result waits for the device.
         self.model.find(query, memory, mask[:0]).cpu()
         return encoded - started, time.perf_counter() - encoded
+
+
+def _total(memory: tuple[int, int, int]) -> int:
+    n_objects, each, shared = memory
+    return n_objects * each + shared

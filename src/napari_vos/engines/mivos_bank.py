@@ -41,3 +41,12 @@ class SpaceTimeBank:
                 block[:, -part.shape[1] :] = part
         self.frames.append(t)
         self._last_is_kept = keep
+
+    def forget(self, t: int) -> None:
+        """Remember frame `t` no longer."""
+        index, cells = self.frames.index(t), self.memory.key.shape[1] // len(self.frames)
+        before, after = slice(index * cells), slice((index + 1) * cells, None)
+        self._memory = Memory(
+            *(torch.cat([block[:, before], block[:, after]], dim=1) for block in self.memory)
+        )
+        del self.frames[index]

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from napari_vos.networks.mivos.propagation import STRIDE
-from napari_vos.networks.padding import Padding
+from napari_vos.store.cache import ByteCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
+    from napari_vos.engines.mivos_scale import WorkingFrame
     from napari_vos.frames import FrameStack
     from napari_vos.networks.mivos import Query
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 """Of the colours of natural images, red first."""
+
+
+IMAGE_BYTES = 12
+QUERY_BYTES = 106
+"""Of an image, and of what is computed of it in float32, per pixel."""
+
+SOME_BYTES = 512 << 20
+"""What profiles 1 and 2 keep of what was computed."""
+
+FREE_SHARE = 0.25
+"""What "auto" takes of the free memory for what only makes later rounds faster."""
 
 
 def normalized_image(frames: FrameStack, t: int, device: torch.device) -> Tensor:
@@ -41,8 +51,37 @@ def normalized_image(frames: FrameStack, t: int, device: torch.device) -> Tensor
     return ((image - mean) / deviation)[None]
 
 
+def cache_budgets(
+    profile: int | str, *, n_frames: int, pixels: int, itemsize: int, free: int
+) -> tuple[int, int]:
+    """Return how many bytes of images, and of what is computed of them, to keep on the device.
+
+    Parameters
+    ----------
+    profile
+        What to keep. 0: images and features of all frames; 1: all images and some
+        features; 2: some features; 3: those of the frame in work. "auto": the first
+        of these that leaves enough free.
+    n_frames, pixels
+        Frames, and pixels of each.
+    itemsize
+        Bytes of a number in the networks.
+    free
+        Bytes that are free on the device.
+    """
+    images = n_frames * pixels * IMAGE_BYTES
+    features = n_frames * pixels * QUERY_BYTES * itemsize // 4
+    some = min(SOME_BYTES, features)
+    profiles = [(images, features), (images, some), (0, some), (0, 0)]
+    if profile == "auto":
+        return next(kept for kept in profiles if sum(kept) <= FREE_SHARE * free)
+    return profiles[int(profile)]
+
+
 class MivosFrames:
-    """Images and queries by frame; the least recently used queries are forgotten first.
+    """Images and queries by frame; the least recently used are forgotten first.
+
+    Those of the frame in work always stay. What is kept decides on time alone.
 
     Parameters
     ----------
@@ -52,8 +91,8 @@ class MivosFrames:
         Where images go.
     encode
         Makes the query of a (1, 3, H, W) image.
-    cache_bytes
-        How many bytes of queries to keep. It decides on time alone.
+    budgets
+        How many bytes of images and of queries to keep.
     """
 
     def __init__(
@@ -61,26 +100,29 @@ class MivosFrames:
         frames: FrameStack,
         device: torch.device,
         encode: Callable[[Tensor], Query],
-        *,
-        cache_bytes: int,
+        budgets: tuple[int, int],
     ) -> None:
-        self.padding = Padding.to_multiple(STRIDE, frames.shape)
+        self.budgets = budgets
         self._frames = frames
         self._device = device
         self._encode = encode
-        self._budget = cache_bytes
-        self._queries: OrderedDict[int, Query] = OrderedDict()
+        self._images: ByteCache[Tensor] = ByteCache(budgets[0])
+        self._queries: ByteCache[Query] = ByteCache(budgets[1])
 
-    def image(self, t: int) -> Tensor:
-        """Return frame `t`, normalised and padded: (1, 3, H, W) float32."""
-        return self.padding.add(normalized_image(self._frames, t, self._device))
+    def image(self, t: int, working: WorkingFrame) -> Tensor:
+        """Return frame `t`, normalised, scaled and padded: (1, 3, H, W) float32."""
+        name = f"{t} at {working.scale}"
+        image = self._images.get(name)
+        if image is None:
+            image = working.enter(normalized_image(self._frames, t, self._device))
+            self._images.put(name, image, image.nbytes)
+        return image
 
-    def query(self, t: int, image: Tensor) -> Query:
-        """Return what frame `t` with this image is asked for."""
-        query = self._queries.pop(t, None) or self._encode(image)
-        size = sum(x.nbytes for x in query)
-        if size <= self._budget:
-            self._queries[t] = query
-            while len(self._queries) * size > self._budget:
-                self._queries.popitem(last=False)
+    def query(self, t: int, working: WorkingFrame) -> Query:
+        """Return what frame `t` is asked for."""
+        name = f"{t} at {working.scale}"
+        query = self._queries.get(name)
+        if query is None:
+            query = self._encode(self.image(t, working))
+            self._queries.put(name, query, sum(part.nbytes for part in query))
         return query

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from torch.nn import functional
 
 from napari_vos.engines.mivos_bank import SpaceTimeBank
 from napari_vos.engines.mivos_model import Correction
+from napari_vos.engines.mivos_scale import WorkingFrame
 from napari_vos.engines.mivos_windows import dense, pack, unpack, windows
 from napari_vos.store.evidence import FrameEvidence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_vos.engines.base import EvidenceReader, Span
     from napari_vos.engines.mivos import MivosPropagator
+    from napari_vos.store.evidence import ObjectEvidence
 
 
 class MivosSpan:
@@ -34,15 +35,18 @@ class MivosSpan:
         self.engine = engine
         self.span = span
         self.evidence = evidence
-        self.padding = engine.images.padding
+        self.last: tuple[int, Mapping[str, NDArray[np.generic]]] | None = None
+        scale = engine.scale(span)
+        if span.done_until is not None:
+            self.last = span.done_until, evidence.state(span.done_until, span)
+            scale = float(self.last[1]["scale"])
+        self.working = WorkingFrame(engine.frames.shape, scale)
         self.bank = SpaceTimeBank()
         self.kept: list[int] = []
         for t in span.references:
             self._remember(t, self._masks(evidence.read(t)), keep=True)
         self.correction = self._correction() if span.fuse_with is not None else None
-        self.last: tuple[int, Mapping[str, NDArray[np.generic]]] | None = None
-        if span.done_until is not None:
-            self.last = span.done_until, evidence.state(span.done_until, span)
+        if self.last is not None:
             for kept in self.last[1]["kept"]:
                 self._keep(int(kept))
 
@@ -51,18 +55,18 @@ class MivosSpan:
         if self.last is not None:
             self._remember_last(*self.last)
         model, ids = self.engine.model, self.span.object_ids
-        image = self.engine.images.image(t)
-        query = self.engine.images.query(t, image)
+        image = self.engine.images.image(t, self.working)
+        query = self.engine.images.query(t, self.working)
         frozen = self._frozen(t)
         found = model.find(query, self.bank.memory, frozen)[1:]
-        state = pack(windows(ids, found[:, 0].cpu().numpy()), self.kept)
+        state = pack(windows(ids, found[:, 0].cpu().numpy()), self.kept, self.working.scale)
         self.last = t, state
         if self.correction is not None and self.span.fuse_with is not None:
             length = abs(self.span.fuse_with - self.span.start)
             found = model.fuse(
                 image,
                 query,
-                old=self._believed(self.evidence.before(t)),
+                old=self._masks(self.evidence.before(t)),
                 new=found,
                 correction=self.correction,
                 distance=(
@@ -71,8 +75,9 @@ class MivosSpan:
                 ),
                 frozen=frozen,
             )[1:]
-        objects = windows(ids, self.padding.remove(found)[:, 0].cpu().numpy())
-        return FrameEvidence(t, objects, state=state)
+        inside = self.working.leave(found)[:, 0].cpu().numpy()
+        border = found[:, 0].cpu().numpy()[:, self.working.border].astype(np.float16)
+        return FrameEvidence(t, windows(ids, inside, border), state=state)
 
     def _remember_last(self, t: int, state: Mapping[str, NDArray[np.generic]]) -> None:
         last_kept = self.kept[-1] if self.kept else self.span.start
@@ -80,13 +85,16 @@ class MivosSpan:
         self._remember(t, self._unpacked(state), keep=keep)
         if keep:
             self.kept.append(t)
+            limit = self.engine.config.memory_frames
+            if limit is not None and len(self.kept) > limit:
+                self.bank.forget(self.kept.pop(0))
 
     def _keep(self, t: int) -> None:
         self._remember(t, self._unpacked(self.evidence.state(t, self.span)), keep=True)
         self.kept.append(t)
 
     def _remember(self, t: int, masks: Tensor, *, keep: bool) -> None:
-        image = self.engine.images.image(t)
+        image = self.engine.images.image(t, self.working)
         memory = self.engine.model.memorize(image, masks, self._frozen(t))
         self.bank.add(t, memory, keep=keep)
 
@@ -95,7 +103,7 @@ class MivosSpan:
         start = self.span.start
         cells = self.bank.memory.key.shape[1] // len(self.bank.frames)
         first = self.bank.frames.index(start) * cells
-        before = self._believed(self.evidence.uncorrected(start))
+        before = self._masks(self.evidence.uncorrected(start))
         after = self._masks(self.evidence.read(start))
         return Correction.between(
             self.bank.memory.key[:, first : first + cells].clone(), before, after
@@ -103,33 +111,28 @@ class MivosSpan:
 
     def _masks(self, evidence: FrameEvidence) -> Tensor:
         """Return the masks (K, 1, H, W) of the objects of this span."""
-        return self.padding.add(self._unpadded(evidence))
-
-    def _believed(self, evidence: FrameEvidence) -> Tensor:
-        """Return what was predicted of the objects of this span, (K, 1, H, W).
-
-        Predictions go on beyond the frame, but the store hasn't kept them there:
-        the nearest pixels are taken.
-        """
-        return functional.pad(self._unpadded(evidence), self.padding, mode="replicate")
-
-    def _unpadded(self, evidence: FrameEvidence) -> Tensor:
-        items = [evidence.objects.get(i) for i in self.span.object_ids]
-        return self._tensor(dense(items, self.engine.frames.shape))
+        return self._planes([evidence.objects.get(i) for i in self.span.object_ids])
 
     def _frozen(self, t: int) -> Tensor:
         """Return the masks (F, 1, H, W) of all other objects on frame `t`."""
         objects = self.evidence.read(t).objects
-        others = [item for i, item in objects.items() if i not in self.span.object_ids]
-        return self.padding.add(self._tensor(dense(others, self.engine.frames.shape)))
+        return self._planes([item for i, item in objects.items() if i not in self.span.object_ids])
+
+    def _planes(self, items: Sequence[ObjectEvidence | None]) -> Tensor:
+        """Return masks (K, 1, H, W); 0 in the border of those of whom nothing is known there.
+
+        That is so of what the user has painted.
+        """
+        planes = self.working.enter(self._tensor(dense(items, self.engine.frames.shape)))
+        where = self.working.border
+        for plane, item in zip(planes[:, 0], items, strict=True):
+            if item is not None and item.border is not None and item.border.size == where.sum():
+                border = np.array(item.border, np.float32)
+                plane[torch.from_numpy(where)] = torch.from_numpy(border).to(plane.device)
+        return planes
 
     def _unpacked(self, state: Mapping[str, NDArray[np.generic]]) -> Tensor:
-        height, width = self.engine.frames.shape
-        padded = (
-            height + self.padding.top + self.padding.bottom,
-            width + self.padding.left + self.padding.right,
-        )
-        return self._tensor(unpack(state, self.span.object_ids, padded))
+        return self._tensor(unpack(state, self.span.object_ids, self.working.padded))
 
     def _tensor(self, planes: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(planes)[:, None].to(self.engine.device)

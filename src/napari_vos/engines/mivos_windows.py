@@ -29,11 +29,23 @@ def dense(items: Iterable[ObjectEvidence | None], shape: tuple[int, int]) -> NDA
 
 
 def windows(
-    object_ids: Sequence[int], probabilities: NDArray[np.float32]
+    object_ids: Sequence[int],
+    probabilities: NDArray[np.float32],
+    borders: NDArray[np.float16] | None = None,
 ) -> dict[int, ObjectEvidence]:
-    """Return (K, Y, X) probabilities as evidence; an object that is nowhere isn't in it."""
+    """Return probabilities as evidence; an object that is nowhere on the frame isn't in it.
+
+    Parameters
+    ----------
+    object_ids
+        K objects.
+    probabilities
+        (K, Y, X), of the frame.
+    borders
+        (K, N), of the N pixels beyond it.
+    """
     found = {}
-    for object_id, plane in zip(object_ids, probabilities, strict=True):
+    for index, (object_id, plane) in enumerate(zip(object_ids, probabilities, strict=True)):
         box = window_of(plane >= FAINTEST)
         if box is not None:
             window = plane[box.slices]
@@ -43,6 +55,7 @@ def windows(
                 window.astype(np.float16),
                 expected_jaccard(window),
                 Source.PROPAGATED,
+                None if borders is None else borders[index],
             )
     return found
 
@@ -59,10 +72,13 @@ def expected_jaccard(probability: NDArray[np.float32]) -> float:
 
 
 def pack(
-    found: Mapping[int, ObjectEvidence], kept: Sequence[int]
+    found: Mapping[int, ObjectEvidence], kept: Sequence[int], scale: float
 ) -> dict[str, NDArray[np.generic]]:
-    """Return the state to save with a frame: its masks before fusion, and the kept frames."""
-    state: dict[str, NDArray[np.generic]] = {"kept": np.array(kept, np.int64)}
+    """Return the state to save with a frame: its masks before fusion, kept frames, scale."""
+    state: dict[str, NDArray[np.generic]] = {
+        "kept": np.array(kept, np.int64),
+        "scale": np.array(scale),
+    }
     for object_id, item in found.items():
         state[f"box_{object_id}"] = np.array(item.box, np.int64)
         state[f"mask_{object_id}"] = item.probability

@@ -89,12 +89,22 @@ class EngineChoice:
         return cls(**{**fields, "config": config})
 
 
-def with_smaller_batches(plan: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return an engine's plan with batches half as large; None if they can't shrink."""
-    batch_size = plan["config"].get("batch_size", 1)
-    if batch_size == 1:
+def with_less_memory(plan: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return an engine's plan that takes less memory; None if it can't.
+
+    What is kept only to be faster goes first, then batches become half as large;
+    at last frames aren't enlarged, unless the user has said how much.
+    """
+    config = plan["config"]
+    if config.get("memory_profile", 3) != 3:
+        less: dict[str, object] = {"memory_profile": 3}
+    elif config.get("batch_size", 1) > 1:
+        less = {"batch_size": config["batch_size"] // 2}
+    elif config.get("working_scale") == "auto":
+        less = {"working_scale": 1.0}
+    else:
         return None
-    return {**plan, "config": {**plan["config"], "batch_size": batch_size // 2}}
+    return {**plan, "config": {**config, **less}}
 
 
 def plan_of(engine: Propagator | Interactor) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from napari_vos.session.spans import n_frames_of
+from napari_vos.errors import DeviceError
+from napari_vos.session.spans import n_frames_of, sized
 from napari_vos.store.files import reported
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class RoundEstimate:
     memory_limit
         Bytes that `memory` should stay within: those free on the device, or the
         user's budget if that is less.
+    n_objects, object_memory
+        See `napari_vos.engines.base.Estimate`.
     """
 
     memory: int
@@ -51,12 +55,33 @@ class RoundEstimate:
     disk: int
     free_disk: int
     memory_limit: int = 0
+    n_objects: int = 0
+    object_memory: int = 0
 
     def __str__(self) -> str:
         """Return a line such as "580 masks: about 00:09 and 400 MB of memory"."""
         duration = tqdm.format_interval(self.seconds)
         return (
             f"{self.object_frames} masks: about {duration} and {self.memory / 1e6:.0f} MB of memory"
+        )
+
+    def refuse_too_many_objects(self) -> None:
+        """Raise if the engine holds all objects at once, and they don't fit the memory.
+
+        Raises
+        ------
+        DeviceError
+            Says how many would.
+        """
+        excess = self.memory - self.memory_limit
+        if excess <= 0 or not self.object_memory:
+            return
+        fitting = max(0, self.n_objects - math.ceil(excess / self.object_memory))
+        raise DeviceError(
+            f"{self.n_objects} objects at once take about {self.memory / 1e6:.0f} MB of memory, "
+            f"and {self.memory_limit / 1e6:.0f} MB may be used: {fitting} would fit. Mark fewer "
+            "objects, allow more memory, or choose the engine 'compact', which needs little for "
+            "each."
         )
 
 
@@ -80,7 +105,9 @@ def estimate_round(
         free = shutil.disk_usage(ledger.folder.path).free
     if propagator is None or not legs:
         return RoundEstimate(0, 0.0, 0, 0, free)
-    ours = propagator.estimate([leg.span for leg in legs])
+    ours = propagator.estimate(
+        [sized(leg.span, ledger.index(leg.span.start).entries) for leg in legs]
+    )
     areas = [
         entry.box.shape[0] * entry.box.shape[1]
         for t in {leg.span.start for leg in legs}
@@ -93,7 +120,16 @@ def estimate_round(
     limit = _free_memory(propagator)
     if memory_bytes is not None:
         limit = min(limit, memory_bytes)
-    return RoundEstimate(ours.memory, ours.seconds, ours.object_frames, disk, free, limit)
+    return RoundEstimate(
+        ours.memory,
+        ours.seconds,
+        ours.object_frames,
+        disk,
+        free,
+        limit,
+        ours.n_objects,
+        ours.object_memory,
+    )
 
 
 def _free_memory(propagator: Propagator) -> int:

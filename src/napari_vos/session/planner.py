@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from napari_vos.errors import FramesError, PromptError
-from napari_vos.session.engine import plan_of, with_smaller_batches
+from napari_vos.session.engine import plan_of, with_less_memory
 from napari_vos.session.estimate import RoundEstimate, estimate_round
 from napari_vos.session.marks import object_ids
 from napari_vos.session.round import begin_round
@@ -93,14 +93,14 @@ class RoundPlanner:
     def estimate(self, reach: Reach) -> RoundEstimate:
         """Return what the round will take; raises what `legs` does.
 
-        The batches of a new round shrink until they fit the memory. One that
-        goes on keeps those it has begun with.
+        The batches of a new round, and what it keeps to be faster, shrink until
+        they fit the memory. One that goes on keeps those it has begun with.
         """
         legs = self.legs(reach)
         engine = self._engine(reach) if legs else None
         estimate = estimate_round(self._ledger, legs, engine, self._memory_bytes)
         while engine and estimate.memory > estimate.memory_limit:
-            plan = with_smaller_batches(plan_of(engine))
+            plan = with_less_memory(plan_of(engine))
             if plan is None or self._interrupted(reach):
                 break
             engine = self._propagator = self._choice.create(self._frames, plan=plan)

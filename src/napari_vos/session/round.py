@@ -13,7 +13,7 @@ import numpy as np
 from napari_vos.session.engine import plan_of
 from napari_vos.session.merge import labels_of, labels_with_locks
 from napari_vos.session.reader import LedgerReader
-from napari_vos.session.spans import n_frames_of
+from napari_vos.session.spans import n_frames_of, sized
 from napari_vos.store.evidence import FrameEvidence, ObjectEvidence
 from napari_vos.store.record import Event, FrameRecord
 
@@ -130,7 +130,7 @@ def _run_leg(
     leg, frames = current.legs[index], current.rest(index)
     moving = set() if leg.ended else set(leg.span.object_ids) - current.ended.get(index, set())
     span = replace(
-        leg.span,
+        sized(leg.span, ledger.index(leg.span.start).entries),
         object_ids=tuple(sorted(moving)),
         done_until=current.done.get(index, leg.span.done_until),
     )

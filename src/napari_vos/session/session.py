@@ -204,6 +204,8 @@ class Session(SessionPrompts):
             If nothing was marked yet, or the range lies outside the stack.
         FramesError
             If the stack has one frame alone.
+        DeviceError
+            If an engine that holds all objects at once can't hold as many.
         StoreError
             If the disk is full or can't be written; finished frames are kept.
         NapariVosError
@@ -314,6 +316,7 @@ class Session(SessionPrompts):
 
     def _tell_before(self, estimate: RoundEstimate) -> None:
         self.estimated.emit(estimate)
+        estimate.refuse_too_many_objects()
         if self.frames.normalization["low"] == self.frames.normalization["high"]:
             self._warn(
                 f"The sampled frames of '{self.frames.name}' are constant or hold no finite value: "

@@ -15,12 +15,17 @@ marking and propagating one frame at a time, without the time that would take.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from napari_vos.engines.base import Span
 from napari_vos.session.marks import MarkKind, Marks, marks_of, object_ids
+
+if TYPE_CHECKING:
+    from napari_vos.store.record import Entry
 
 Direction = Literal["both", "forward", "backward"]
 """Which arms to run."""
@@ -179,6 +184,21 @@ def plan_legs(
         key = (leg.passed, first, leg.span.start, -leg.span.direction, leg.span.end, ids)
         legs.append((key, replace(leg, span=replace(leg.span, object_ids=ids))))
     return tuple(leg for _, leg in sorted(legs, key=lambda item: item[0]))
+
+
+def sized(span: Span, entries: Mapping[int, Entry]) -> Span:
+    """Return a span that knows how large its objects are.
+
+    Parameters
+    ----------
+    span
+        The span.
+    entries
+        What is there on its first frame.
+    """
+    shapes = [entries[i].box.shape for i in span.object_ids if i in entries]
+    sides = [math.sqrt(height * width) for height, width in shapes]
+    return replace(span, object_side=median(sides) if sides else None)
 
 
 def n_frames_of(legs: Sequence[Leg]) -> int:

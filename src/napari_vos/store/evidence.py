@@ -70,6 +70,9 @@ class ObjectEvidence:
         Expected Jaccard index of the mask, in [0, 1]; 1 for the user's own.
     source
         Who said so.
+    border
+        What an engine that pads frames believes beyond the frame, float16, in an
+        order of its own; None if it doesn't pad or hasn't said so.
     """
 
     object_id: int
@@ -77,6 +80,7 @@ class ObjectEvidence:
     probability: NDArray[np.float16]
     confidence: float
     source: Source
+    border: NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SOURCES = tuple(Source)
 _REASONS = tuple(EndReason)
+_NO_BORDER = np.empty(0, np.float16)
 
 
 class Event(NamedTuple):
@@ -43,11 +44,12 @@ class Event(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One object on one frame, without its window."""
+    """One object on one frame, without its window and its border, of which it knows the length."""
 
     box: Box
     confidence: float
     source: Source
+    n_border: int = 0
 
 
 class FrameIndex(NamedTuple):
@@ -79,11 +81,16 @@ class FrameRecord:
 def pack_record(record: FrameRecord) -> dict[str, NDArray[np.generic]]:
     """Return `record` as named arrays: `labels`, `probability`, and small `index_...`.
 
-    All windows go into one array, since a file with an entry per object would
-    spend its time on entries.
+    All windows, each followed by its border, go into one array, since a file
+    with an entry per object would spend its time on entries.
     """
     objects = [record.objects[object_id] for object_id in sorted(record.objects)]
-    windows = [np.asarray(item.probability, np.float16).ravel() for item in objects]
+    borders = [_NO_BORDER if item.border is None else item.border for item in objects]
+    windows = [
+        np.asarray(part, np.float16).ravel()
+        for item, border in zip(objects, borders, strict=True)
+        for part in (item.probability, border)
+    ]
     events = [
         (each.object_id, _REASONS.index(each.reason), each.direction) for each in record.events
     ]
@@ -95,6 +102,7 @@ def pack_record(record: FrameRecord) -> dict[str, NDArray[np.generic]]:
         "index_boxes": np.array([item.box for item in objects], np.int32).reshape(-1, 4),
         "index_confidence": np.array([item.confidence for item in objects], np.float64),
         "index_sources": np.array([_SOURCES.index(item.source) for item in objects], np.uint8),
+        "index_borders": np.array([border.size for border in borders], np.int32),
         "index_events": np.array(events, np.int32).reshape(-1, 3),
         "index_parents": np.array(parents, np.int32).reshape(-1, 2),
     }
@@ -104,12 +112,13 @@ def unpack_index(t: int, arrays: Mapping[str, NDArray[np.generic]]) -> FrameInde
     """Return the index of frame `t` from the `index_...` arrays of `pack_record`."""
     rows = cast("Mapping[str, NDArray[Any]]", arrays)
     entries = {
-        object_id: Entry(Box(*box), confidence, _SOURCES[source])
-        for object_id, box, confidence, source in zip(
+        object_id: Entry(Box(*box), confidence, _SOURCES[source], n_border)
+        for object_id, box, confidence, source, n_border in zip(
             rows["index_ids"].tolist(),
             rows["index_boxes"].tolist(),
             rows["index_confidence"].tolist(),
             rows["index_sources"].tolist(),
+            rows["index_borders"].tolist(),
             strict=True,
         )
     }
@@ -127,10 +136,12 @@ def unpack_objects(
     """Return the evidence of a frame from its index and the `probability` array."""
     objects: dict[int, ObjectEvidence] = {}
     offset = 0
-    for object_id, (box, confidence, source) in index.entries.items():
+    for object_id, (box, confidence, source, n_border) in index.entries.items():
         height, width = box.shape
         window = probability[offset : offset + height * width].reshape(height, width)
         window.setflags(write=False)
         offset += height * width
-        objects[object_id] = ObjectEvidence(object_id, box, window, confidence, source)
+        border = probability[offset : offset + n_border] if n_border else None
+        offset += n_border
+        objects[object_id] = ObjectEvidence(object_id, box, window, confidence, source, border)
     return objects
