@@ -6,8 +6,12 @@ Forms, command line and documentation are derived from these.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from napari_vos.errors import NapariVosError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,41 @@ class RandomWalkerConfig:
         check_limits(self)
 
 
-def check_limits(config: CompactConfig | MivosConfig | MastConfig | RandomWalkerConfig) -> None:
+@dataclass(frozen=True)
+class RefinementConfig:
+    """Settings of the refiner.
+
+    Raises
+    ------
+    NapariVosError
+        If a value is outside its limits.
+    """
+
+    factor: int = field(
+        default=4,
+        metadata={
+            "help": "Pixels of the image per pixel of the masks' scale: a power of two.",
+            "minimum": 2,
+            "maximum": 8,
+        },
+    )
+    certainty: float = field(
+        default=0.5,
+        metadata={
+            "help": "A pixel changes sides if this is its probability or more.",
+            "minimum": 0.5,
+            "maximum": 1.0,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check_limits(self)
+        if self.factor.bit_count() != 1:
+            raise NapariVosError(f"factor is {self.factor}; expected a power of two, such as 4.")
+
+
+def check_limits(config: DataclassInstance) -> None:
     """Raise a clear error for the first value outside its limits."""
     for name, declared in config.__dataclass_fields__.items():
         value, others = getattr(config, name), declared.metadata.get("others", ())

@@ -13,13 +13,15 @@ from tests.golden import assert_near, golden_arrays
 def test_the_points_of_the_published_training_step(number: str) -> None:
     golden = golden_arrays("pointrend_train")
     candidates, elsewhere = golden[f"over{number}"], golden[f"coverage{number}"]
-    points = choose_points(golden["coarse"], candidates, elsewhere, sort_first=True)
-    assert_near(points, golden[f"points{number}"], 1e-6)
+    expected = golden[f"points{number}"]
+    n_points = expected.shape[1]
+    points = choose_points(golden["coarse"], candidates, elsewhere, n_points, sort_first=True)
+    assert_near(points, expected, 1e-6)
 
 
 def test_sampling_raw_logits_chooses_other_points() -> None:
     golden = golden_arrays("pointrend_train")
-    raw = choose_points(golden["coarse"], golden["over_n100"], golden["coverage_n100"])
+    raw = choose_points(golden["coarse"], golden["over_n100"], golden["coverage_n100"], 100)
     assert raw.shape == golden["points_n100"].shape
     assert not torch.equal(raw, golden["points_n100"])
 
@@ -33,7 +35,7 @@ def test_how_many_points_are_drawn() -> None:
 def test_points_gather_where_classes_meet() -> None:
     left = torch.linspace(-4, 4, 32).expand(1, 1, 32, 32)
     drawn = draw_points(1, 400, generator=torch.Generator().manual_seed(0))
-    points = choose_points(torch.cat([left, -left], dim=1), *drawn)
+    points = choose_points(torch.cat([left, -left], dim=1), *drawn, 400)
     distance = (points[0, :, 0] - 0.5).abs()
     assert float(distance[:300].quantile(0.95)) < 0.16
     assert float(distance[300:].max()) > 0.4

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from napari_vos.cli.demo import demo
 from napari_vos.cli.evaluate import evaluate
 from napari_vos.cli.propagate import propagate
+from napari_vos.cli.refine import refine
 from napari_vos.cli.replay import replay
 from napari_vos.cli.segment import segment
 from napari_vos.cli.train import train
@@ -68,6 +69,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(propagate)
+app.command()(refine)
 app.command()(segment)
 app.command()(evaluate)
 app.command()(replay)

@@ -52,3 +52,25 @@ def compact(
     )
     path = train(recipe, report=lambda line: typer.echo(line, err=True))
     report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+
+
+@train.command()
+def refinement(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
+        "napari-vos-refinement"
+    ),
+    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 20.0,
+    scenes: Annotated[int, typer.Option(min=1, help="Number of simulated movies.")] = 400,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the network that refines masks on simulated movies, on the GPU if there is one.
+
+    Called again with the same folder, a stopped training goes on.
+    """
+    from napari_vos.training.refinement import RefinementTraining, train
+
+    recipe = RefinementTraining(out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers)
+    path = train(recipe, report=lambda line: typer.echo(line, err=True))
+    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)

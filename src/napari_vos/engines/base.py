@@ -222,3 +222,21 @@ class Detector(Protocol):
     def detect(self, t: int) -> RawDetections:
         """Look at frame `t`."""
         ...
+
+
+class Refiner(Protocol):
+    """Makes masks of reduced scale sharp at full resolution."""
+
+    @property
+    def plan(self) -> Mapping[str, object]:
+        """All that decides the result beside images and masks, ready for JSON."""
+        ...
+
+    def refine(self, t: int, evidence: FrameEvidence) -> FrameEvidence:
+        """Return the evidence of frame `t` with sharper borders.
+
+        Every object stays, under its id: one that would hardly be recognised is
+        returned as it was. So are objects the user painted, and all but the
+        borders of the others.
+        """
+        ...

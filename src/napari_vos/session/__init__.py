@@ -4,8 +4,18 @@
 """
 
 from napari_vos.session.estimate import RoundEstimate
+from napari_vos.session.refinement import RefinedLabels, refine_labels
 from napari_vos.session.replay import ReplayReport, replay
 from napari_vos.session.round import Finish, Progress
 from napari_vos.session.session import Session
 
-__all__ = ["Finish", "Progress", "ReplayReport", "RoundEstimate", "Session", "replay"]
+__all__ = [
+    "Finish",
+    "Progress",
+    "RefinedLabels",
+    "ReplayReport",
+    "RoundEstimate",
+    "Session",
+    "refine_labels",
+    "replay",
+]

@@ -112,7 +112,7 @@ def sample_clip(rng: np.random.Generator, scene: Scene, track: Track, *, length:
         planes.append(known)
         there = t in track.frames
         presence.append(1.0 if there else (0.0 if scene.exact else -1.0))
-    picture = _augment(rng, torch.stack(images))
+    picture = augment(rng, torch.stack(images))
     known = torch.stack(planes)
     if rng.random() < 0.5:
         known = _draw_otherwise(known, int(rng.choice([-3, -2, -1, 1, 2, 3])))
@@ -254,7 +254,7 @@ def _fragments(rng: np.random.Generator) -> torch.Tensor:
     return kept[:, :, :CANVAS_SIZE, :CANVAS_SIZE]
 
 
-def _augment(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor:
+def augment(rng: np.random.Generator, images: torch.Tensor) -> torch.Tensor:
     """Change gamma, polarity, gain and colour of (F, 3, S, S) images of one clip together."""
     low, high = images.amin(), images.amax()
     images = (images - low) / (high - low + 1e-6)

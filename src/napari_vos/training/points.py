@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from napari_vos.networks.pointrend import SemanticPointRend
 
 OVERSAMPLING = 3
-"""Candidates drawn per point."""
+"""Candidates drawn per point, in the paper."""
 
 IMPORTANCE = 0.75
 """Share of the points that are the most uncertain candidates; the others are anywhere."""
 
 
 def choose_points(
-    coarse: Tensor, candidates: Tensor, elsewhere: Tensor, *, sort_first: bool = False
+    coarse: Tensor,
+    candidates: Tensor,
+    elsewhere: Tensor,
+    n_points: int,
+    *,
+    sort_first: bool = False,
 ) -> Tensor:
     """Return the most uncertain candidates, then points anywhere.
 
@@ -34,10 +39,11 @@ def choose_points(
     coarse
         Logits (B, C, h, w).
     candidates
-        Points (B, `OVERSAMPLING` · N, 2) to take from.
+        Points (B, M, 2) to take from.
     elsewhere
-        Points (B, R, 2), R below N, that are taken as they are. `draw_points`
-        draws both.
+        Points (B, R, 2) that are taken as they are. `draw_points` draws both.
+    n_points
+        N, the number of points to return.
     sort_first
         Whether logits are sorted in each cell and the sorted maps are sampled,
         as the single-layer version does, instead of the raw ones. Between cells
@@ -49,7 +55,6 @@ def choose_points(
         (B, N, 2): the N - R most uncertain candidates, most uncertain first, then
         `elsewhere`.
     """
-    n_points = candidates.shape[1] // OVERSAMPLING
     maps = coarse.sort(dim=1, descending=True).values if sort_first else coarse
     doubt = uncertainty(sample_points(maps, candidates))
     taken = doubt.topk(n_points - elsewhere.shape[1], dim=1).indices
@@ -57,10 +62,17 @@ def choose_points(
 
 
 def draw_points(
-    batch: int, n_points: int, *, generator: torch.Generator | None = None
+    batch: int,
+    n_points: int,
+    *,
+    oversampling: int = OVERSAMPLING,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return random candidates (B, 3N, 2) and points elsewhere (B, N - ⌊0.75N⌋, 2)."""
-    candidates = torch.rand(batch, OVERSAMPLING * n_points, 2, generator=generator)
+    """Return random candidates (B, oversampling · N, 2) and points elsewhere (B, R, 2).
+
+    R is N - ⌊`IMPORTANCE` · N⌋.
+    """
+    candidates = torch.rand(batch, oversampling * n_points, 2, generator=generator)
     n_elsewhere = n_points - int(IMPORTANCE * n_points)
     return candidates, torch.rand(batch, n_elsewhere, 2, generator=generator)
 
@@ -92,10 +104,11 @@ def joint_loss(
         Source of the points.
     """
     coarse, fine = network.predict_coarse(images)
-    drawn = draw_points(len(images), images.shape[-1] // 16, generator=generator)
+    n_points = images.shape[-1] // 16
+    drawn = draw_points(len(images), n_points, generator=generator)
     candidates, elsewhere = (points.to(images.device) for points in drawn)
     with torch.no_grad():
-        points = choose_points(coarse, candidates, elsewhere, sort_first=True)
+        points = choose_points(coarse, candidates, elsewhere, n_points, sort_first=True)
     logits = network.head(sample_points(coarse, points), sample_points(fine, points))
     there = sample_points(labels[:, None].to(coarse.dtype), points, mode="nearest")[:, 0]
     enlarged = functional.interpolate(

@@ -1,0 +1,52 @@
+"""The figures of benchmarks/refinement.py on small labels."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from safetensors.torch import save_file
+
+from napari_vos.networks.refinement import RefinementNetwork
+
+
+@pytest.fixture
+def truth():
+    rows, columns = np.indices((50, 61))
+    labels = np.zeros((50, 61), np.uint16)
+    labels[np.hypot(rows - 24, columns - 20) < 15] = 4
+    labels[np.hypot(rows - 24, columns - 44) < 12] = 9
+    return labels
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_coarse_labels_lose_only_borders(truth, factor):
+    from refinement import coarsen, compare
+
+    coarse = coarsen(truth, factor)
+    assert coarse.shape == truth.shape
+    assert (coarse != truth).any()
+    assert set(np.unique(coarse)) == {0, 4, 9}
+    scores = compare(coarse, truth)
+    assert 0.75 < scores["J"] < 1
+    assert compare(truth, truth) == {"J": 1.0, "F": 1.0}
+    if factor > 2:
+        assert scores["J"] < compare(coarsen(truth, factor // 2), truth)["J"]
+
+
+def test_a_constant_image_keeps_what_was_given(truth, tmp_path):
+    from refinement import annotated_frames, score
+
+    labels = np.stack([truth, np.zeros_like(truth), truth])
+    tifffile.imwrite(tmp_path / "images.tif", np.full(labels.shape, 7, np.uint16))
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    (tmp_path / "meta.json").write_text(json.dumps({"annotated_frames": [1, 2]}))
+    frames = annotated_frames(tmp_path, 5)
+    assert frames == [2]
+    torch.manual_seed(0)
+    save_file(RefinementNetwork().state_dict(), tmp_path / "weights.safetensors")
+    found = score(tmp_path, frames, 4, {"weights": tmp_path / "weights.safetensors"})
+    assert found["refined"] == found["bilinear"]
