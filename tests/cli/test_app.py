@@ -43,9 +43,9 @@ def test_help_loads_nothing_heavy(arguments, told):
 @pytest.mark.parametrize(
     ("arguments", "told", "expected"),
     [
-        ([], "Missing command", "demo, propagate, evaluate"),
-        (["segmentate"], "'segmentate'", "demo, propagate, evaluate"),
-        (["--loud"], "--loud", "demo, propagate, evaluate"),
+        ([], "Missing command", "commands demo, propagate, "),
+        (["segmentate"], "'segmentate'", "commands demo, propagate, "),
+        (["--loud"], "--loud", "commands demo, propagate, "),
         (["weights"], "Missing command", "list, check, convert"),
         (["weights", "burn"], "'burn'", "list, check, convert"),
         (["propagate", "--loud"], "--loud", "napari-vos propagate [OPTIONS]"),
