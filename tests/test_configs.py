@@ -11,7 +11,7 @@ from napari_vos.errors import NapariVosError
 def test_every_setting_says_what_it_is():
     for field in fields(CompactConfig):
         assert field.metadata["help"].endswith("."), field.name
-        assert "minimum" in field.metadata, field.name
+        assert "minimum" in field.metadata or "choices" in field.metadata, field.name
 
 
 def test_limits_belong_to_the_range():
@@ -52,3 +52,8 @@ def test_words_beside_numbers(name, value, expected):
 def test_settings_do_not_change():
     with pytest.raises(FrozenInstanceError):
         CompactConfig().batch_size = 3
+
+
+def test_choices_are_listed():
+    with pytest.raises(NapariVosError, match="fusion is 'other'; expected one of learned, linear"):
+        CompactConfig(fusion="other")

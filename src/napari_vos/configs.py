@@ -57,6 +57,13 @@ class CompactConfig:
             "maximum": 1.0,
         },
     )
+    fusion: str = field(
+        default="linear",
+        metadata={
+            "help": "How a correction is fused with the masks before it.",
+            "choices": ("learned", "linear", "none"),
+        },
+    )
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -253,6 +260,9 @@ def check_limits(config: DataclassInstance) -> None:
             limits = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
             named = "".join(f", or {other}" for other in others)
             raise NapariVosError(f"{name} is {value}; expected {limits}{named}.")
+        choices = declared.metadata.get("choices")
+        if choices is not None and value not in choices:
+            raise NapariVosError(f"{name} is {value!r}; expected one of {', '.join(choices)}.")
 
 
 def _is_within(value: object, lowest: float, highest: float | None) -> bool:

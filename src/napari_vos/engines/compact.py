@@ -25,7 +25,9 @@ from napari_vos.networks.compact import IMAGE_CHANNELS, STRIDE, CompactNetwork
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_vos.engines.compact_fusion import FusionWindow
     from napari_vos.frames import FrameStack
+    from napari_vos.networks.compact_fusion import CompactFusionNetwork
     from napari_vos.store.evidence import FrameEvidence
 
 WINDOW_BYTES = 14 << 20
@@ -42,6 +44,7 @@ class CompactPropagator:
     frames: FrameStack
     config: CompactConfig
     network: CompactNetwork
+    fusion_network: CompactFusionNetwork | None
     device: torch.device
     dtype: torch.dtype
     plan: Mapping[str, object]
@@ -71,27 +74,30 @@ class CompactPropagator:
         config = config or CompactConfig()
         chosen = choose_device(device)
         dtype = choose_precision(precision, chosen)
-        path = checkpoints.resolve(weights, "compact")
-        sha256 = checkpoints.sha256_of(path)
-        if plan is not None and plan["weights_sha256"] != sha256:
-            raise WeightsError(
-                f"This run was made with the compact weights {str(plan['weights_sha256'])[:12]}…, "
-                f"but {path} has {sha256[:12]}…. Name the weights file it was made with."
-            )
+        path, sha256 = _find_weights("compact", weights, plan, "weights_sha256")
         network = cast("CompactNetwork", checkpoints.load_network("compact", path))
         network = network.to(chosen, dtype=dtype)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        fusion_network, fusion_sha256 = None, None
+        if config.fusion == "learned":
+            fusion_path, fusion_sha256 = _find_weights(
+                "compact_fusion", None, plan, "fusion_weights_sha256"
+            )
+            fusion_network = cast(
+                "CompactFusionNetwork", checkpoints.load_network("compact_fusion", fusion_path)
+            ).to(chosen, dtype=dtype)
         settled: dict[str, object] = {
             "engine": "compact",
             "weights": path.name,
             "weights_sha256": sha256,
+            "fusion_weights_sha256": fusion_sha256,
             "config": asdict(config),
             "device": str(chosen),
             "precision": str(dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
-        return cls(frames, config, network, chosen, dtype, settled)
+        return cls(frames, config, network, fusion_network, chosen, dtype, settled)
 
     def estimate(self, spans: Sequence[Span]) -> Estimate:
         """Return what propagating `spans` will take, from one small timed batch."""
@@ -161,11 +167,29 @@ class CompactPropagator:
             ]
         return found
 
+    @torch.inference_mode()
+    def keys(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Return the memory key (D, S/8, S/8) of each image (4, S, S)."""
+        keys: list[Tensor] = []
+        for batch in _even_batches(images, self.config.batch_size):
+            keys += list(self.network.memory_key(self._stack(batch))[0].float().cpu())
+        return keys
+
+    @torch.inference_mode()
+    def fuse(self, windows: Sequence[FusionWindow]) -> list[Tensor]:
+        """Return the fused probability (1, S, S) of each window."""
+        fused: list[Tensor] = []
+        if self.fusion_network is None:
+            raise ValueError("This engine was made without a fusion network.")
+        for batch in _even_batches(windows, self.config.batch_size):
+            logits = self.fusion_network(*(self._stack(part) for part in zip(*batch, strict=True)))
+            fused += list(logits.float().sigmoid().cpu())
+        return fused
+
     def _stack(self, tensors: Sequence[Tensor]) -> Tensor:
         stacked = torch.stack(list(tensors))
-        return stacked.to(
-            self.device, self.dtype, memory_format=torch.channels_last, non_blocking=True
-        )
+        layout = torch.channels_last if stacked.dim() == 4 else torch.preserve_format
+        return stacked.to(self.device, self.dtype, memory_format=layout, non_blocking=True)
 
     def _seconds_per_object(self) -> float:
         plane = torch.zeros(1, WINDOW_SIZE, WINDOW_SIZE)
@@ -176,6 +200,20 @@ class CompactPropagator:
         started = time.perf_counter()
         self.find([view.image] * len(views), views, memories)
         return (time.perf_counter() - started) / len(views)
+
+
+def _find_weights(
+    network: str, weights: str | Path | None, plan: Mapping[str, Any] | None, key: str
+) -> tuple[Path, str]:
+    """Return the weights file and its hash, which must be the one under `key` of a given plan."""
+    path = checkpoints.resolve(weights, network)
+    sha256 = checkpoints.sha256_of(path)
+    if plan is not None and plan.get(key) != sha256:
+        raise WeightsError(
+            f"This run was made with the {network} weights {str(plan.get(key))[:12]}…, "
+            f"but {path} has {sha256[:12]}…. Name the weights file it was made with."
+        )
+    return path, sha256
 
 
 def _full_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_vos.engines.aggregation import aggregate
 from napari_vos.engines.bank import MemoryBank
+from napari_vos.engines.compact_fusion import WindowFusion
 from napari_vos.engines.fusion import add_to, blend
 from napari_vos.engines.places import (
     Found,
@@ -70,6 +71,9 @@ class SpanRun:
                 self.tracks[object_id] = Track.start(outline)
         for t in span.references:
             self._memorize(t, certain=True)
+        self.fusion = (
+            None if span.fuse_with is None else WindowFusion(engine, span, evidence, self._images)
+        )
         self.kept: list[int] = []
         for t in kept:
             self._memorize(t, certain=False)
@@ -92,7 +96,7 @@ class SpanRun:
             for i, item in self.evidence.read(t).objects.items()
             if i not in self.span.object_ids
         ]
-        fused = self._fuse(t, judged.objects)
+        fused = self.fuse(t, judged.objects)
         objects = {item.object_id: item for item in aggregate(fused, frozen, self.shape)}
         for object_id, item in objects.items():
             now = outline_of(item, self.shape)
@@ -180,14 +184,16 @@ class SpanRun:
         is_compact = before.area > COMPACT * before.extent**2
         return growth < SHRUNK and is_compact and not before.touches_border
 
-    def _fuse(self, t: int, objects: Mapping[int, ObjectEvidence]) -> list[ObjectEvidence]:
-        """Blend with what was believed before, by the distance to the two user frames."""
-        other_end = self.span.fuse_with
-        if other_end is None:
-            return list(objects.values())
-        share = abs(other_end - t) / abs(other_end - self.span.start)
+    def fuse(self, t: int, new: Mapping[int, ObjectEvidence]) -> list[ObjectEvidence]:
+        """Fuse what was found on frame `t` with what was believed before."""
+        other_end, form = self.span.fuse_with, self.engine.config.fusion
+        if other_end is None or form == "none":
+            return list(new.values())
         old = self.evidence.before(t).objects
-        return [blend(item, old[i], share) if i in old else item for i, item in objects.items()]
+        if self.fusion is not None and form == "learned":
+            return self.fusion.fuse(t, new, old)
+        share = abs(other_end - t) / abs(other_end - self.span.start)
+        return [blend(item, old[i], share) if i in old else item for i, item in new.items()]
 
     def _keep_if_due(self, t: int) -> None:
         """Keep the last finished frame as a memory every so often; the store has it by now."""

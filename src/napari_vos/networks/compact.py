@@ -195,10 +195,10 @@ class CompactNetwork(nn.Module):
         readout = readout.reshape(*readout.shape[:2], *query_key.shape[-2:])
         eighth = self.join(torch.cat([eighth, image_eighth, readout], dim=1))
         quarter = self.decode_quarter(
-            torch.cat([_enlarge(self.to_quarter(eighth)), quarter, image_quarter], dim=1)
+            torch.cat([enlarge(self.to_quarter(eighth)), quarter, image_quarter], dim=1)
         )
-        half = self.decode_half(torch.cat([_enlarge(self.to_half(quarter)), half], dim=1))
-        full = _enlarge(self.to_full(half))
+        half = self.decode_half(torch.cat([enlarge(self.to_half(quarter)), half], dim=1))
+        full = enlarge(self.to_full(half))
         mask_logits = self.decode_full(
             torch.cat([full, image, previous_mask, previous_others], dim=1)
         )
@@ -215,7 +215,8 @@ class CompactNetwork(nn.Module):
         return Prediction(mask_logits, judged[:, 0], judged[:, 1])
 
 
-def _enlarge(x: Tensor) -> Tensor:
+def enlarge(x: Tensor) -> Tensor:
+    """Return (B, C, 2 H, 2 W)."""
     return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 

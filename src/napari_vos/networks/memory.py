@@ -60,6 +60,35 @@ def read_memory(
     return torch.cat(read, dim=1).transpose(1, 2)
 
 
+def attend_differences(memory_key: Tensor, query_key: Tensor, differences: Tensor) -> Tensor:
+    """Return where in a picture that shows what a correction changed in another one.
+
+    Cheng et al., MiVOS, CVPR 2021, section 3.3.
+
+    Parameters
+    ----------
+    memory_key
+        (B, D, N) of the corrected picture alone.
+    query_key
+        (B, D, h, w) of the picture asked for, h · w = N.
+    differences
+        (B, 2, H, W) in [0, 1]: what the correction added, and what it removed.
+
+    Returns
+    -------
+    Tensor
+        (B, 2, H, W) in [0, 1].
+    """
+    coarse = functional.interpolate(differences, size=query_key.shape[-2:], mode="area")
+    attended = read_memory(memory_key, coarse.flatten(2), query_key.flatten(2), top_k=None)
+    return functional.interpolate(
+        attended.reshape(coarse.shape),
+        size=differences.shape[-2:],
+        mode="bilinear",
+        align_corners=False,
+    )
+
+
 def weighted_sum(weight: Tensor, index: Tensor, values: Tensor) -> Tensor:
     """Return what is read at every query position: (B, Q, V).
 

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import logging
 import math
-import os
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
-from napari_vos.checkpoints import sha256_of
 from napari_vos.networks.compact import CompactNetwork
 from napari_vos.training.clips import Clips, Track, collate, find_tracks, sample_clip
+from napari_vos.training.loop import fit, write_weights
 from napari_vos.training.rollout import roll_out
 from napari_vos.training.scenes import Scene, open_scene, simulated_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-logger = logging.getLogger(__name__)
 
 ENDING_SHARE = 0.5
 """Share of the clips cut from objects that divide, vanish or leave, where a movie has such."""
@@ -121,125 +113,35 @@ def train(recipe: CompactTraining, *, report: Callable[[str], None] | None = Non
     Path
         The weights file.
     """
-    say = report or logger.info
-    recipe.out.mkdir(parents=True, exist_ok=True)
-    workers = max(recipe.workers, 1)
-    scenes = list(
-        simulated_scenes(1000, recipe.scenes, folder=recipe.out / "scenes", workers=workers)
-    )
-    scenes += [open_scene(folder) for folder in recipe.movies]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scenes = gather_scenes(recipe)
     torch.manual_seed(recipe.seed)
-    network = CompactNetwork().to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
-    checkpoint = recipe.out / "checkpoint.pt"
-    step, elapsed = 0, 0.0
-    if checkpoint.exists():
-        kept = torch.load(checkpoint, weights_only=True, map_location=device)
-        network.load_state_dict(kept["network"])
-        average.load_state_dict(kept["average"])
-        optimizer.load_state_dict(kept["optimizer"])
-        step, elapsed = kept["step"], kept["elapsed"]
-        say(f"continuing at step {step} after {elapsed / 60:.1f} min")
-    stream = ClipStream(scenes, recipe, step)
-    loader = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
-    generator = torch.Generator().manual_seed(recipe.seed + step)
-    seconds = 60 * recipe.minutes
-    smooth: dict[str, float] = {}
-    last_saved = begun = time.monotonic() - elapsed
-    for clips in loader:
-        elapsed = time.monotonic() - begun
-        if elapsed >= seconds:
-            break
-        rate = recipe.learning_rate * _schedule(elapsed / seconds, step)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        on_device = Clips(*(part.to(device) for part in clips))
-        losses = roll_out(network, on_device, generator=generator)
-        optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        _follow(average, network, min(0.998, step / (step + 20)))
-        for name, value in losses._asdict().items():
-            now = value.item()
-            smooth[name] = 0.95 * smooth.get(name, now) + 0.05 * now
-        if step % 20 == 0:
-            say(
-                f"{elapsed / 60:5.1f} min  step {step}  "
-                + "  ".join(f"{name} {value:.3f}" for name, value in smooth.items())
-            )
-        if time.monotonic() - last_saved > 120:
-            last_saved = time.monotonic()
-            _save(recipe, network, average, optimizer, step, elapsed)
-    _save(recipe, network, average, optimizer, step, elapsed)
-    return write_weights(average, recipe, step=step, jaccard=smooth.get("jaccard", math.nan))
-
-
-def _schedule(progress: float, step: int) -> float:
-    """Warm up over 100 steps, then fall to 0 as half a cosine."""
-    return min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
-@torch.no_grad()
-def _follow(average: CompactNetwork, network: CompactNetwork, keep: float) -> None:
-    current = network.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(current[name], 1 - keep)
-        else:
-            value.copy_(current[name])
-
-
-def _save(
-    recipe: CompactTraining,
-    network: CompactNetwork,
-    average: CompactNetwork,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    elapsed: float,
-) -> None:
-    partial = recipe.out / "checkpoint.part"
-    torch.save(
-        {
-            "network": network.state_dict(),
-            "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "step": step,
-            "elapsed": elapsed,
-        },
-        partial,
+    fitted = fit(
+        CompactNetwork(),
+        recipe,
+        stream=lambda step: ClipStream(scenes, recipe, step),
+        losses=roll_out,
+        report=report,
     )
-    os.replace(partial, recipe.out / "checkpoint.pt")
+    return write_weights(
+        fitted,
+        recipe,
+        name="compact",
+        data=describe_data(recipe),
+        command="napari-vos train compact",
+        training_jaccard=fitted.losses.get("jaccard", math.nan),
+    )
 
 
-def write_weights(
-    network: CompactNetwork, recipe: CompactTraining, *, step: int, jaccard: float
-) -> Path:
-    """Write the weights as float16 safetensors, and what they were made with beside them."""
-    tensors = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
-    path = recipe.out / "compact.safetensors"
-    save_file(tensors, path, metadata={"network": "compact"})
-    path.chmod(0o644)
-    card = {
-        "name": "compact",
-        "network": "compact",
-        "licence": "BSD-3-Clause",
-        "data": f"{recipe.scenes} simulated movies"
-        + "".join(f"; {folder.name}" for folder in recipe.movies),
-        "recipe": "napari-vos train compact",
-        "settings": {
-            key: value for key, value in asdict(recipe).items() if isinstance(value, int | float)
-        },
-        "steps": step,
-        "training_jaccard": round(jaccard, 3),
-        "sha256": sha256_of(path),
-    }
-    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    return path
+def gather_scenes(recipe: CompactTraining) -> list[Scene]:
+    """Simulate the movies of a recipe, or find those made before, and open the real ones."""
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    folder = recipe.out / "scenes"
+    simulated = simulated_scenes(1000, recipe.scenes, folder=folder, workers=recipe.workers)
+    return [*simulated, *(open_scene(folder) for folder in recipe.movies)]
+
+
+def describe_data(recipe: CompactTraining) -> str:
+    """Return what a recipe trains on, for the card."""
+    return "; ".join(
+        [f"{recipe.scenes} simulated movies", *(folder.name for folder in recipe.movies)]
+    )

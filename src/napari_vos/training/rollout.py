@@ -35,7 +35,7 @@ class Losses(NamedTuple):
         return self.mask + 0.5 * self.presence + 0.1 * self.quality
 
 
-def roll_out(network: CompactNetwork, clips: Clips, *, generator: torch.Generator) -> Losses:
+def roll_out(network: CompactNetwork, clips: Clips, generator: torch.Generator) -> Losses:
     """Predict the frames of `clips` one after the other and compare.
 
     Parameters

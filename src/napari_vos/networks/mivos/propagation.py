@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from napari_vos.networks.memory import read_memory
+from napari_vos.networks import memory
 from napari_vos.networks.mivos.decoder import Decoder
 from napari_vos.networks.resnet import apply_stem, bottleneck_stage
 
@@ -160,7 +159,7 @@ class PropagationNetwork(nn.Module):
         """
         n_objects = len(memory_key)
         key = query.key.flatten(2).expand(n_objects, -1, -1)
-        readout = read_memory(memory_key, memory_value, key, top_k=top_k)
+        readout = memory.read_memory(memory_key, memory_value, key, top_k=top_k)
         readout = readout.reshape(*readout.shape[:2], *query.key.shape[-2:])
         value = query.value.expand(n_objects, -1, -1, -1)
         logits: Tensor = self.decoder(
@@ -191,16 +190,8 @@ def attend_differences(memory_key: Tensor, query: Query, differences: Tensor) ->
     Tensor
         (K, 2, H, W) in [0, 1].
     """
-    cells = query.key.shape[-2:]
-    key = query.key.flatten(2).expand(len(memory_key), -1, -1)
-    coarse = functional.interpolate(differences, size=cells, mode="area")
-    attended = read_memory(memory_key, coarse.flatten(2), key, top_k=None)
-    return functional.interpolate(
-        attended.reshape(coarse.shape),
-        size=differences.shape[-2:],
-        mode="bilinear",
-        align_corners=False,
-    )
+    query_key = query.key.expand(len(memory_key), -1, -1, -1)
+    return memory.attend_differences(memory_key, query_key, differences)
 
 
 def _check_sides(image: Tensor) -> None:

@@ -1,0 +1,228 @@
+"""The loop that all recipes share: it ends in time, averages the weights, and can be resumed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from napari_vos.checkpoints import sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+Batch = TypeVar("Batch", bound=tuple[Tensor, ...])
+Network = TypeVar("Network", bound=nn.Module)
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_CHECKPOINTS = 120
+AVERAGED = 0.998
+"""Share of the averaged weights that one step keeps."""
+
+
+class Recipe(Protocol):
+    """What every recipe says; its other fields are its own."""
+
+    @property
+    def out(self) -> Path:
+        """Folder for checkpoint and weights; a checkpoint found there is gone on with."""
+        ...
+
+    @property
+    def minutes(self) -> float:
+        """Time to train; the learning rate falls to 0 over it."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Its highest value."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of all random choices."""
+        ...
+
+
+class Losses(Protocol):
+    """Named scalars to follow, and the one to minimise."""
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised."""
+        ...
+
+    def _asdict(self) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What training has made.
+
+    Attributes
+    ----------
+    average
+        The network with the running mean of its weights.
+    steps
+        How many were done, resumed ones included.
+    losses
+        Smoothed values of the last steps.
+    """
+
+    average: nn.Module
+    steps: int
+    losses: Mapping[str, float]
+
+
+def fit(
+    network: Network,
+    recipe: Recipe,
+    *,
+    stream: Callable[[int], IterableDataset[Batch]],
+    losses: Callable[[Network, Batch, torch.Generator], Losses],
+    report: Callable[[str], None] | None = None,
+) -> Fitted:
+    """Train a network in place for the minutes of the recipe.
+
+    Parameters
+    ----------
+    network
+        Freshly made, or with the weights to start from.
+    recipe
+        How to train.
+    stream
+        Gives the endless batches, named tuples of tensors, from a step on.
+    losses
+        Computes the losses of a batch; the generator is the source of its
+        random choices.
+    report
+        Called with a line of progress every 20 steps.
+    """
+    say = report or logger.info
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
+    checkpoint = recipe.out / "checkpoint.pt"
+    step, elapsed = 0, 0.0
+    if checkpoint.exists():
+        kept = torch.load(checkpoint, weights_only=True, map_location=device)
+        network.load_state_dict(kept["network"])
+        average.load_state_dict(kept["average"])
+        optimizer.load_state_dict(kept["optimizer"])
+        step, elapsed = kept["step"], kept["elapsed"]
+        say(f"continuing at step {step} after {elapsed / 60:.1f} min")
+    loader = DataLoader(stream(step), batch_size=None, num_workers=1, prefetch_factor=4)
+    generator = torch.Generator().manual_seed(recipe.seed + step)
+    seconds = 60 * recipe.minutes
+    smooth: dict[str, float] = {}
+    last_saved = begun = time.monotonic() - elapsed
+
+    def save() -> None:
+        partial = checkpoint.with_suffix(".part")
+        torch.save(
+            {
+                "network": network.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step,
+                "elapsed": elapsed,
+            },
+            partial,
+        )
+        os.replace(partial, checkpoint)
+
+    for batch in loader:
+        elapsed = time.monotonic() - begun
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * _schedule(elapsed / seconds, step)
+        found = losses(network, type(batch)(*(part.to(device) for part in batch)), generator)
+        optimizer.zero_grad(set_to_none=True)
+        found.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        _follow(average, network, min(AVERAGED, step / (step + 20)))
+        for name, value in found._asdict().items():
+            now = value.item()
+            smooth[name] = 0.95 * smooth.get(name, now) + 0.05 * now
+        if step % 20 == 0:
+            values = "  ".join(f"{name} {value:.3f}" for name, value in smooth.items())
+            say(f"{elapsed / 60:5.1f} min  step {step}  {values}")
+        if time.monotonic() - last_saved > SECONDS_BETWEEN_CHECKPOINTS:
+            last_saved = time.monotonic()
+            save()
+        if elapsed >= seconds:
+            break
+    save()
+    return Fitted(average, step, smooth)
+
+
+def _schedule(progress: float, step: int) -> float:
+    """Warm up over 100 steps, then fall to 0 as half a cosine."""
+    return min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
+    current = network.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(current[name], 1 - keep)
+        else:
+            value.copy_(current[name])
+
+
+def write_weights(
+    fitted: Fitted, recipe: Recipe, *, name: str, data: str, command: str, **figures: float
+) -> Path:
+    """Write averaged weights as float16 safetensors, and what they were made with beside them.
+
+    Parameters
+    ----------
+    fitted, recipe
+        What was made, and how.
+    name
+        Of the weights and of the network they are for.
+    data
+        What they were trained on.
+    command
+        That makes them again.
+    **figures
+        What was measured in training.
+    """
+    tensors = {
+        key: value.half().contiguous() if value.is_floating_point() else value
+        for key, value in fitted.average.state_dict().items()
+    }
+    path = recipe.out / f"{name}.safetensors"
+    save_file(tensors, path, metadata={"network": name})
+    path.chmod(0o644)
+    settings: dict[str, Any] = asdict(recipe)  # type: ignore[call-overload]
+    card = {
+        "name": name,
+        "network": name,
+        "licence": "BSD-3-Clause",
+        "data": data,
+        "recipe": command,
+        "settings": {
+            key: value for key, value in settings.items() if isinstance(value, int | float)
+        },
+        "steps": fitted.steps,
+        **{key: round(value, 3) for key, value in figures.items()},
+        "sha256": sha256_of(path),
+    }
+    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    return path
