@@ -154,3 +154,5 @@ def test_what_cannot_be_used_is_refused(frames: FrameStack, tmp_path: Path) -> N
         create_detector("yolact", frames, weights="compact")
     with pytest.raises(WeightsError, match="No weights"):
         create_detector("yolact", frames, weights=tmp_path / "none.pth")
+    with pytest.raises(NapariVosError, match="size is 128; expected at least 256"):
+        YolactConfig(size=128)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import gradcheck
 
 from napari_vos.networks.yolact import Prediction
 from napari_vos.networks.yolact.maskiou import MaskIouNetwork
@@ -158,3 +159,10 @@ def test_coefficients_are_alike_within_an_instance_and_differ_between() -> None:
     ):
         loss = diversity_loss(torch.stack([one, second]), torch.tensor(instances))
         assert float(loss) == pytest.approx(expected)
+
+
+def test_gradient_of_the_diversity() -> None:
+    random = torch.Generator().manual_seed(0)
+    coefficients = torch.randn((4, 3), generator=random, dtype=torch.float64, requires_grad=True)
+    instances = torch.tensor([0, 1, 1, 2])
+    assert gradcheck(lambda x: diversity_loss(x, instances), coefficients)
