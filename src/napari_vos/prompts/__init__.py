@@ -17,6 +17,7 @@ from napari_vos.prompts.drawn import (
 )
 from napari_vos.prompts.ids import MAX_OBJECT_ID
 from napari_vos.prompts.mask import MaskPrompt, mask_prompt
+from napari_vos.prompts.painted import painted_scribbles
 
 __all__ = [
     "MAX_OBJECT_ID",
@@ -29,6 +30,7 @@ __all__ = [
     "box_prompt",
     "draw",
     "mask_prompt",
+    "painted_scribbles",
     "point_prompt",
     "scribble_prompt",
 ]
