@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -163,13 +162,15 @@ def run_case(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def peak_bytes(device: str) -> int:
-    """Return the peak of this process, on the device if that has memory of its own."""
+    """Return the peak of this process, on the device if that has memory of its own.
+
+    Not the `ru_maxrss` of a process, which begins with that of the one that started it.
+    """
     import torch
 
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resident("VmHWM")
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
@@ -287,7 +288,7 @@ def measure_steps(size: tuple[int, int], n_objects: int, n_memories: int) -> dic
 
 def peak_of(step: Callable[[], object]) -> tuple[int, int]:
     """Return by how many bytes the memory of this process rises in a step, and to what."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux only
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = resident("VmRSS")
     step()
     peak = resident("VmHWM")
@@ -295,6 +296,7 @@ def peak_of(step: Callable[[], object]) -> tuple[int, int]:
 
 
 def resident(name: str) -> int:
+    """Return a size that Linux tells of this process, in bytes."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
