@@ -207,10 +207,14 @@ def _without_values(network: str, **sizes: int) -> nn.Module:
 
 def _sizes(network: str, state: Mapping[str, Tensor]) -> dict[str, int]:
     """Return what is free in a network and follows from its weights: the number of classes."""
-    classes = state.get("semantic_seg_conv.bias")
-    if classes is None or not network.startswith("yolact_"):
-        return {}
-    return {"n_classes": classes.numel() + 1}
+    if network.startswith("yolact_") and "semantic_seg_conv.bias" in state:
+        return {"n_classes": state["semantic_seg_conv.bias"].numel() + 1}
+    if network == "pointrend" and "head.mlp.bias" in state:
+        return {"classes": state["head.mlp.bias"].numel()}
+    if network == "pointrend_head" and "mlp.weight" in state and state["mlp.weight"].ndim == 3:
+        classes, inputs, _ = state["mlp.weight"].shape
+        return {"inputs": inputs, "classes": classes}
+    return {}
 
 
 def identify(path: str | Path) -> Identification:

@@ -41,8 +41,8 @@ def test_a_constant_image_keeps_what_was_given(truth, tmp_path):
     from refinement import annotated_frames, score
 
     labels = np.stack([truth, np.zeros_like(truth), truth])
-    tifffile.imwrite(tmp_path / "images.tif", np.full(labels.shape, 7, np.uint16))
-    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    for name, stack in (("images", np.full_like(labels, 7)), ("labels", labels)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, photometric="minisblack")
     (tmp_path / "meta.json").write_text(json.dumps({"annotated_frames": [1, 2]}))
     frames = annotated_frames(tmp_path, 5)
     assert frames == [2]

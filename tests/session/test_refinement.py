@@ -39,6 +39,13 @@ def test_a_lazy_stack_of_the_same_objects(images, labels, weights):
     assert (labels[:, 4:17] > 0).any()  # what was given is untouched
 
 
+def test_objects_that_are_not_chosen_stay_pixel_by_pixel(images, labels, weights):
+    frames = FrameStack(images, axes="TYX")
+    refined = refine_labels(frames, labels, object_ids=[900], weights=weights)[0]
+    np.testing.assert_array_equal(refined == 3, labels[0] == 3)
+    assert ((refined == 900) != (labels[0] == 900)).any()
+
+
 def test_frames_may_be_empty_and_labels_a_list(images, weights):
     frames = FrameStack(images, axes="TYX")
     refined = refine_labels(frames, list(np.zeros_like(images)), weights=weights)

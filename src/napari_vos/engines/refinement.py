@@ -156,7 +156,7 @@ class MaskRefiner:
             ]
             coarse, positions = (torch.cat(part) for part in zip(*asked, strict=True))
             predicted = self._predict(coarse, positions, features)
-            told = predicted.split([len(where) for where in cells])
+            told = torch.split(predicted, [len(where) for where in cells])
             for probability, where, values in zip(refined, cells, told, strict=True):
                 probability[where[:, 0], where[:, 1]] = values
         return refined

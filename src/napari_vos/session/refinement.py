@@ -14,7 +14,7 @@ from napari_vos.session.merge import labels_of, user_evidence
 from napari_vos.store.evidence import FrameEvidence, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,11 +32,16 @@ class RefinedLabels:
     """
 
     def __init__(
-        self, refiner: Refiner, labels: LazyArray | Sequence[NDArray[Any]], shape: tuple[int, ...]
+        self,
+        refiner: Refiner,
+        labels: LazyArray | Sequence[NDArray[Any]],
+        shape: tuple[int, ...],
+        object_ids: Collection[int] | None,
     ) -> None:
         self.refiner = refiner
         self.shape = shape
         self._labels = labels
+        self._object_ids = object_ids
 
     @property
     def ndim(self) -> int:
@@ -53,11 +58,14 @@ class RefinedLabels:
 
     def __getitem__(self, t: int) -> NDArray[np.uint16]:
         labels = check_labels(np.asarray(self._labels[t]), t, "labels")
-        objects = {
+        objects = user_evidence(labels)
+        chosen = objects.keys() if self._object_ids is None else self._object_ids
+        moving = {
             object_id: replace(item, source=Source.PROPAGATED)
-            for object_id, item in user_evidence(labels).items()
+            for object_id, item in objects.items()
+            if object_id in chosen
         }
-        refined = self.refiner.refine(t, FrameEvidence(t, objects))
+        refined = self.refiner.refine(t, FrameEvidence(t, objects | moving))
         return labels_of(refined.objects.values(), (self.shape[1], self.shape[2]))
 
     def __iter__(self) -> Iterator[NDArray[np.uint16]]:
@@ -68,6 +76,7 @@ def refine_labels(
     frames: FrameStack,
     labels: LazyArray | Sequence[NDArray[Any]],
     *,
+    object_ids: Collection[int] | None = None,
     config: RefinementConfig | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
@@ -80,6 +89,8 @@ def refine_labels(
         The images, at full resolution.
     labels
         (T, Y, X) integers of the same frames and size.
+    object_ids
+        The objects to refine; all if None. The others stay, pixel by pixel.
     config
         How to refine; None for the default.
     weights
@@ -110,4 +121,4 @@ def refine_labels(
             "labels of the same frames and size as the images."
         )
     refiner = MaskRefiner.create(frames, config=config, weights=weights, device=device)
-    return RefinedLabels(refiner, labels, expected)
+    return RefinedLabels(refiner, labels, expected, object_ids)
