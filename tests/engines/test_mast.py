@@ -18,7 +18,7 @@ from napari_vos.engines.mast import MastPropagator
 from napari_vos.engines.mast_frames import MastFrames, planes_of, show
 from napari_vos.engines.mast_labels import Enlargement, Scores, labels_at_features
 from napari_vos.engines.mast_span import MastSpan
-from napari_vos.errors import WeightsError
+from napari_vos.errors import NapariVosError, WeightsError
 from napari_vos.networks.mast import MastSmall, full_size, rgb_to_lab
 from napari_vos.session.merge import labels_of, user_evidence
 from tests.golden import assert_near, golden_arrays, golden_shapes, golden_weights
@@ -242,6 +242,27 @@ def test_small_and_constant_frames(small: Path, shape: tuple[int, int]) -> None:
         session.run()
         assert set(np.unique(session.labels[:])) <= {0, 5}
         np.testing.assert_array_equal(session.labels[0], mask)
+
+
+@pytest.mark.gpu
+def test_the_same_labels_on_a_gpu(small: Path, movie: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = movie
+    results = []
+    for device in ("cpu", "cuda", "cuda"):
+        frames = FrameStack(images, axes="TYX")
+        with Session(
+            frames, engine="mast", weights=small, device=device, precision="float32"
+        ) as session:
+            session.add_mask(0, labels[0])
+            session.run()
+            results.append(np.asarray(session.labels[:]))
+    assert (results[0] != results[1]).mean() <= 0.001
+    np.testing.assert_array_equal(results[1], results[2])
+
+
+def test_a_radius_of_nothing_is_refused() -> None:
+    with pytest.raises(NapariVosError, match="radius is 0; expected at least 1"):
+        MastConfig(radius=0)
 
 
 def test_colour_and_grey_as_the_network_sees_them() -> None:
