@@ -172,6 +172,24 @@ class Interactor(Protocol):
         ...
 
 
+class Refiner(Protocol):
+    """Makes masks of reduced scale sharp at full resolution."""
+
+    @property
+    def plan(self) -> Mapping[str, object]:
+        """All that decides the result beside images and masks, ready for JSON."""
+        ...
+
+    def refine(self, t: int, evidence: FrameEvidence) -> FrameEvidence:
+        """Return the evidence of frame `t` with sharper borders.
+
+        Every object stays, under its id: one that would hardly be recognised is
+        returned as it was. So are objects the user painted, and all but the
+        borders of the others.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class FrameInstances:
     """What was found on a frame; D instances, the most certain first.
@@ -221,22 +239,4 @@ class Detector(Protocol):
 
     def detect(self, t: int) -> RawDetections:
         """Look at frame `t`."""
-        ...
-
-
-class Refiner(Protocol):
-    """Makes masks of reduced scale sharp at full resolution."""
-
-    @property
-    def plan(self) -> Mapping[str, object]:
-        """All that decides the result beside images and masks, ready for JSON."""
-        ...
-
-    def refine(self, t: int, evidence: FrameEvidence) -> FrameEvidence:
-        """Return the evidence of frame `t` with sharper borders.
-
-        Every object stays, under its id: one that would hardly be recognised is
-        returned as it was. So are objects the user painted, and all but the
-        borders of the others.
-        """
         ...
