@@ -43,6 +43,13 @@ def test_files_are_asked_for(fails, arguments, mivos_files, tmp_path):
     assert "mivos_fusion are wanted" in said
 
 
+@pytest.mark.slow
+def test_objects_that_do_not_fit_are_refused(fails, arguments, mivos_files, tmp_path):
+    said = fails(*arguments, "--weights", mivos_files[0], "--memory", "10MB")
+    assert "2 objects at once take about" in said
+    assert "10 MB may be used: none would fit" in said
+
+
 def test_fusion_weights_are_for_mivos_alone(fails, arguments, mivos_files, tmp_path):
     said = fails(*arguments[:-1], "compact", "--fusion-weights", mivos_files[1])
     assert "--fusion-weights is for the engine 'mivos'" in said

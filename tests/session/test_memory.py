@@ -72,7 +72,9 @@ def test_what_shrinks_in_which_order():
     assert with_less_memory({"config": {"batch_size": 1, "working_scale": 2.0}}) is None
 
 
-@pytest.mark.parametrize(("memory_bytes", "fitting"), [(1000, None), (999, 2), (699, 1), (10, 0)])
+@pytest.mark.parametrize(
+    ("memory_bytes", "fitting"), [(1000, None), (999, 2), (699, 1), (10, "none")]
+)
 def test_more_objects_than_fit_are_refused(
     frames, factory, blocks, monkeypatch, memory_bytes, fitting
 ):

@@ -114,7 +114,8 @@ class MivosFrames:
         name = f"{t} at {working.scale}"
         image = self._images.get(name)
         if image is None:
-            image = working.enter(normalized_image(self._frames, t, self._device))
+            image = working.enter(normalized_image(self._frames, t, torch.device("cpu")))
+            image = image.to(self._device)
             self._images.put(name, image, image.nbytes)
         return image
 

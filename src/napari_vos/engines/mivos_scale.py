@@ -43,6 +43,8 @@ def scale_for(side: float | None) -> float:
 class WorkingFrame:
     """The way of a frame's planes to the size the networks take, and back.
 
+    It is gone on the CPU, so that it is the same for all devices.
+
     Attributes
     ----------
     shape

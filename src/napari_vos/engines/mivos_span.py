@@ -75,8 +75,9 @@ class MivosSpan:
                 ),
                 frozen=frozen,
             )[1:]
-        inside = self.working.leave(found)[:, 0].cpu().numpy()
-        border = found[:, 0].cpu().numpy()[:, self.working.border].astype(np.float16)
+        found = found.cpu()
+        inside = self.working.leave(found)[:, 0].numpy()
+        border = found[:, 0].numpy()[:, self.working.border].astype(np.float16)
         return FrameEvidence(t, windows(ids, inside, border), state=state)
 
     def _remember_last(self, t: int, state: Mapping[str, NDArray[np.generic]]) -> None:
@@ -123,13 +124,12 @@ class MivosSpan:
 
         That is so of what the user has painted.
         """
-        planes = self.working.enter(self._tensor(dense(items, self.engine.frames.shape)))
-        where = self.working.border
-        for plane, item in zip(planes[:, 0], items, strict=True):
+        inside = torch.from_numpy(dense(items, self.engine.frames.shape))[:, None]
+        planes, where = self.working.enter(inside)[:, 0].numpy(), self.working.border
+        for plane, item in zip(planes, items, strict=True):
             if item is not None and item.border is not None and item.border.size == where.sum():
-                border = np.array(item.border, np.float32)
-                plane[torch.from_numpy(where)] = torch.from_numpy(border).to(plane.device)
-        return planes
+                plane[where] = item.border
+        return self._tensor(planes)
 
     def _unpacked(self, state: Mapping[str, NDArray[np.generic]]) -> Tensor:
         return self._tensor(unpack(state, self.span.object_ids, self.working.padded))

@@ -79,9 +79,9 @@ class RoundEstimate:
         fitting = max(0, self.n_objects - math.ceil(excess / self.object_memory))
         raise DeviceError(
             f"{self.n_objects} objects at once take about {self.memory / 1e6:.0f} MB of memory, "
-            f"and {self.memory_limit / 1e6:.0f} MB may be used: {fitting} would fit. Mark fewer "
-            "objects, allow more memory, or choose the engine 'compact', which needs little for "
-            "each."
+            f"and {self.memory_limit / 1e6:.0f} MB may be used: {fitting or 'none'} would fit. "
+            "Mark fewer objects, allow more memory, or choose the engine 'compact', which needs "
+            "little for each."
         )
 
 

@@ -67,8 +67,8 @@ class PropagateForm:
             label="weights",
             nullable=True,
             value=None,
-            tooltip="A weights file; empty for those that come with the plugin. For 'mivos' the "
-            "authors' propagation network.",
+            tooltip="A weights file; empty for those that come with the plugin. The engines "
+            "'mivos' (its propagation network) and 'mast' need one.",
         )
         self.fusion_weights = FileEdit(
             label="fusion weights",
