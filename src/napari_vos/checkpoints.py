@@ -23,7 +23,7 @@ from napari_vos.networks.mast import Mast, MastSmall
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork, ScribbleToMaskNetwork
 from napari_vos.networks.pointrend import PointHead, SemanticPointRend
 from napari_vos.networks.refinement import RefinementNetwork
-from napari_vos.networks.yolact import DESIGNS, Yolact
+from napari_vos.networks.yolact import CELLS, DESIGNS, Yolact
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,6 +40,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "pointrend_head": PointHead,
     "refinement": RefinementNetwork,
     **{f"yolact_{name}": partial(Yolact, design) for name, design in DESIGNS.items()},
+    "cells": partial(Yolact, CELLS, n_classes=2),
 }
 """Networks whose weights can be recognised, by name."""
 

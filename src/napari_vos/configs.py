@@ -186,6 +186,34 @@ class YolactConfig:
 
 
 @dataclass(frozen=True)
+class CellsConfig:
+    """Settings of the detector of cells.
+
+    Raises
+    ------
+    NapariVosError
+        If a value is outside its limits.
+    """
+
+    diameter: float | None = field(
+        default=None,
+        metadata={
+            "help": "Typical diameter of objects in pixels: frames are scaled so that it becomes "
+            "32. None leaves them as they are.",
+            "minimum": 4.0,
+            "others": (None,),
+        },
+    )
+    max_instances: int = field(
+        default=500, metadata={"help": "Instances of a tile at most.", "minimum": 1}
+    )
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check_limits(self)
+
+
+@dataclass(frozen=True)
 class MivosInteractionConfig:
     """Settings of MiVOS for making masks of scribbles."""
 

@@ -25,7 +25,7 @@ PUBLISHED = {
 INTERACTORS = ("random_walker", "mivos")
 """Names `create_interactor` knows."""
 
-DETECTORS = ("yolact",)
+DETECTORS = ("cells", "yolact")
 """Names `create_detector` knows."""
 
 
@@ -151,7 +151,8 @@ def create_detector(
     config
         The detector's configuration; None for the default.
     weights
-        A file; "yolact" comes without any.
+        A file or a registered name; None for the shipped weights, which "yolact"
+        lacks.
     device, precision
         See `napari_vos.device`.
 
@@ -163,6 +164,12 @@ def create_detector(
     if name not in DETECTORS:
         raise NapariVosError(
             f"There is no detector {name!r}; expected one of {', '.join(DETECTORS)}."
+        )
+    if name == "cells":
+        from napari_vos.engines.cells import CellDetector
+
+        return CellDetector.create(
+            frames, config=config, weights=weights, device=device, precision=precision
         )
     from napari_vos.engines.yolact import YolactDetector
 

@@ -8,6 +8,7 @@ from napari_vos.networks.yolact.detection import (
 )
 from napari_vos.networks.yolact.images import prepare_images
 from napari_vos.networks.yolact.network import (
+    CELLS,
     COCO_CLASSES,
     DESIGNS,
     SIZE,
@@ -30,6 +31,7 @@ from napari_vos.networks.yolact.suppression import (
 )
 
 __all__ = [
+    "CELLS",
     "COCO_CLASSES",
     "DESIGNS",
     "SIZE",

@@ -12,7 +12,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from napari_vos.networks.resnet import apply_stem, bottleneck_stage
+from napari_vos.networks.resnet import EXPANSION, apply_stem, bottleneck_stage
 from napari_vos.networks.yolact.deformable import DeformableConv2d
 
 DARKNET_BLOCKS = (1, 2, 8, 8, 4)
@@ -20,7 +20,11 @@ DARKNET_WIDTHS = (32, 64, 128, 256, 512, 1024)
 LEAK = 0.1
 
 Features = tuple[Tensor, ...]
-"""C3, C4 and C5: (B, C, H/s, W/s) at the strides s = 8, 16, 32; odd sides round up."""
+"""The last three levels, (B, C, H/s, W/s); odd sides round up.
+
+C3, C4 and C5 at the strides s = 8, 16, 32, but for a trunk of three stages: C2,
+C3 and C4.
+"""
 
 
 class ResNet(nn.Module):
@@ -29,32 +33,36 @@ class ResNet(nn.Module):
     Parameters
     ----------
     blocks
-        In each of the four stages.
+        In each of the stages, four as published.
+    width
+        Channels of the first stage's 3x3 convolutions; each stage has twice as
+        many as the one before.
     deformable_every
-        In the last three stages every so-manieth block, the first included, has
-        a deformable 3x3 convolution; None for none.
+        After the first stage every so-manieth block, the first included, has a
+        deformable 3x3 convolution; None for none.
     """
 
-    channels = (512, 1024, 2048)
-
-    def __init__(self, blocks: Sequence[int], *, deformable_every: int | None = None) -> None:
+    def __init__(
+        self, blocks: Sequence[int], *, width: int = 64, deformable_every: int | None = None
+    ) -> None:
         super().__init__()
-        inputs = (64, 256, 512, 1024)
-        widths = (64, 128, 256, 512)
-        strides = (1, 2, 2, 2)
+        widths = [width << stage for stage in range(len(blocks))]
+        outputs = [EXPANSION * width for width in widths]
+        strides = [1] + [2] * (len(blocks) - 1)
+        self.channels = tuple(outputs[-3:])
         self.layers = nn.ModuleList(
             bottleneck_stage(*sizes, stride=stride)
-            for *sizes, stride in zip(inputs, widths, blocks, strides, strict=True)
+            for *sizes, stride in zip([width, *outputs[:-1]], widths, blocks, strides, strict=True)
         )
         if deformable_every is not None:
             for stage in self.layers[1:]:
                 for block in list(stage.children())[::deformable_every]:
                     _make_deformable(block)
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Features:
-        """Return C3, C4, C5 of (B, 3, H, W)."""
+        """Return the last three levels of (B, 3, H, W)."""
         return _last_three(self.layers, apply_stem(self, x))
 
 

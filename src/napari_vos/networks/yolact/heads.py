@@ -21,11 +21,11 @@ class Double(nn.Module):
         return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def prototype_network() -> nn.Sequential:
-    """Return the network that makes (B, 32, 2H, 2W) prototypes, none below 0, from P3."""
+def prototype_network(depth: int = DEPTH) -> nn.Sequential:
+    """Return what makes (B, 32, 2H, 2W) prototypes, none below 0, from the finest level."""
 
     def convolution() -> tuple[nn.Module, nn.Module]:
-        return nn.Conv2d(DEPTH, DEPTH, 3, padding=1), nn.ReLU()
+        return nn.Conv2d(depth, depth, 3, padding=1), nn.ReLU()
 
     return nn.Sequential(
         *convolution(),
@@ -34,7 +34,7 @@ def prototype_network() -> nn.Sequential:
         Double(),
         nn.ReLU(),
         *convolution(),
-        nn.Conv2d(DEPTH, N_PROTOTYPES, 1),
+        nn.Conv2d(depth, N_PROTOTYPES, 1),
         nn.ReLU(),
     )
 
@@ -48,18 +48,20 @@ class PredictionHead(nn.Module):
         Priors at a position.
     n_classes
         With the background.
+    depth
+        Channels of the levels.
     """
 
-    def __init__(self, n_anchors: int, n_classes: int) -> None:
+    def __init__(self, n_anchors: int, n_classes: int, depth: int = DEPTH) -> None:
         super().__init__()
         self.n_classes = n_classes
-        self.upfeature = nn.Sequential(nn.Conv2d(DEPTH, DEPTH, 3, padding=1), nn.ReLU())
-        self.bbox_layer = nn.Conv2d(DEPTH, n_anchors * 4, 3, padding=1)
-        self.conf_layer = nn.Conv2d(DEPTH, n_anchors * n_classes, 3, padding=1)
-        self.mask_layer = nn.Conv2d(DEPTH, n_anchors * N_PROTOTYPES, 3, padding=1)
+        self.upfeature = nn.Sequential(nn.Conv2d(depth, depth, 3, padding=1), nn.ReLU())
+        self.bbox_layer = nn.Conv2d(depth, n_anchors * 4, 3, padding=1)
+        self.conf_layer = nn.Conv2d(depth, n_anchors * n_classes, 3, padding=1)
+        self.mask_layer = nn.Conv2d(depth, n_anchors * N_PROTOTYPES, 3, padding=1)
 
     def forward(self, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what is said of the A priors of a level (B, 256, H, W).
+        """Return what is said of the A priors of a level (B, depth, H, W).
 
         Returns
         -------

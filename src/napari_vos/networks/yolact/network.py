@@ -30,11 +30,12 @@ BASE_ANCHORS = Anchors(tuple((scale,) for scale in LEVEL_SCALES), square=True)
 PLUS_ANCHORS = Anchors(
     tuple(tuple(scale * 2 ** (third / 3) for third in range(3)) for scale in LEVEL_SCALES)
 )
+CELL_ANCHORS = Anchors(tuple((scale, scale * 2**0.5) for scale in (8.0, 16.0, 32.0, 64.0, 128.0)))
 
 
 @dataclass(frozen=True)
 class Design:
-    """What the published models differ in.
+    """What models differ in.
 
     Attributes
     ----------
@@ -46,12 +47,15 @@ class Design:
         See `ResNet`.
     scores_masks
         Whether a network of its own predicts how well a mask fits.
+    depth
+        Channels of the pyramid's levels.
     """
 
-    backbone: Literal["resnet50", "resnet101", "darknet53"]
+    backbone: Literal["resnet50", "resnet101", "darknet53", "narrow"]
     anchors: Anchors = BASE_ANCHORS
     deformable_every: int | None = None
     scores_masks: bool = False
+    depth: int = DEPTH
 
 
 DESIGNS = {
@@ -62,6 +66,9 @@ DESIGNS = {
     "plus_base": Design("resnet101", PLUS_ANCHORS, deformable_every=3, scores_masks=True),
 }
 """The published models, by the names the authors gave them."""
+
+CELLS = Design("narrow", CELL_ANCHORS, depth=64)
+"""Ours for cells of 8 to 150 pixels: narrow, with levels at the strides 4 to 64."""
 
 
 class Prediction(NamedTuple):
@@ -78,9 +85,9 @@ class Prediction(NamedTuple):
     priors
         (N, 4), (cx, cy, w, h) as shares of the image.
     prototypes
-        (B, H', W', 32), none below 0.
+        (B, 2H', 2W', 32), none below 0; H' and W' are those of the finest level.
     semantic_logits
-        (B, classes - 1, H/8, W/8): which classes are where, for training alone.
+        (B, classes - 1, H', W'): which classes are where, for training alone.
     """
 
     boxes: Tensor
@@ -99,7 +106,7 @@ class Yolact(nn.Module):
     Parameters
     ----------
     design
-        One of `DESIGNS`, for instance.
+        One of `DESIGNS`, or `CELLS`.
     n_classes
         With the background.
     """
@@ -108,13 +115,13 @@ class Yolact(nn.Module):
         super().__init__()
         self.design = design
         self.backbone = _make_backbone(design)
-        self.proto_net = prototype_network()
+        self.proto_net = prototype_network(design.depth)
         self.maskiou_net = MaskIouNetwork(n_classes - 1) if design.scores_masks else None
-        self.fpn = FeaturePyramid(self.backbone.channels)
+        self.fpn = FeaturePyramid(self.backbone.channels, design.depth)
         self.prediction_layers = nn.ModuleList(
-            [PredictionHead(design.anchors.per_position, n_classes)]
+            [PredictionHead(design.anchors.per_position, n_classes, design.depth)]
         )
-        self.semantic_seg_conv = nn.Conv2d(DEPTH, n_classes - 1, 1)
+        self.semantic_seg_conv = nn.Conv2d(design.depth, n_classes - 1, 1)
 
     def forward(self, images: Tensor) -> Prediction:
         """Return what is in images (B, 3, S, S).
@@ -146,5 +153,7 @@ class Yolact(nn.Module):
 def _make_backbone(design: Design) -> ResNet | DarkNet:
     if design.backbone == "darknet53":
         return DarkNet()
+    if design.backbone == "narrow":
+        return ResNet((2, 3, 3), width=32)
     blocks = (3, 4, 6 if design.backbone == "resnet50" else 23, 3)
     return ResNet(blocks, deformable_every=design.deformable_every)

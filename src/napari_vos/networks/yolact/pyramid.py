@@ -12,31 +12,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 DEPTH = 256
-"""Channels of all levels."""
+"""Channels of all levels, as published."""
 
 N_COARSER = 2
 
 
 class FeaturePyramid(nn.Module):
-    """Five levels P3 to P7 at the strides 8 to 128.
+    """Five levels, P3 to P7 at the strides 8 to 128 if the trunk gives C3 to C5.
 
     Parameters
     ----------
     channels
-        Of C3, C4, C5.
+        Of the trunk's three levels.
+    depth
+        Channels of all levels.
     """
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], depth: int = DEPTH) -> None:
         super().__init__()
         deepest_first = tuple(reversed(channels))
-        self.lat_layers = nn.ModuleList(nn.Conv2d(inputs, DEPTH, 1) for inputs in deepest_first)
-        self.pred_layers = nn.ModuleList(nn.Conv2d(DEPTH, DEPTH, 3, padding=1) for _ in channels)
+        self.lat_layers = nn.ModuleList(nn.Conv2d(inputs, depth, 1) for inputs in deepest_first)
+        self.pred_layers = nn.ModuleList(nn.Conv2d(depth, depth, 3, padding=1) for _ in channels)
         self.downsample_layers = nn.ModuleList(
-            nn.Conv2d(DEPTH, DEPTH, 3, 2, padding=1) for _ in range(N_COARSER)
+            nn.Conv2d(depth, depth, 3, 2, padding=1) for _ in range(N_COARSER)
         )
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return P3 to P7, (B, 256, H, W) each, from C3 to C5.
+        """Return five levels (B, depth, H, W), the finest first, from the trunk's three.
 
         What a level hands down to the finer one is what it has before its own
         3x3 convolution.

@@ -1,0 +1,148 @@
+"""Cells as a detector finds them: a small YOLACT on overlapping tiles of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch.nn import functional
+
+from napari_vos import checkpoints
+from napari_vos.configs import CellsConfig
+from napari_vos.device import choose_device, choose_precision
+from napari_vos.engines.tiles import Tile, TiledDetections, cover
+from napari_vos.engines.windows import standardize
+from napari_vos.engines.yolact_detections import YolactDetections
+from napari_vos.errors import WeightsError
+from napari_vos.networks.yolact import Prediction, Yolact, select_candidates
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_vos.frames import FrameStack
+
+SIDE = 256
+"""Of tiles, in pixels of the network."""
+
+OVERLAP = 1 / 4
+"""What neighbouring tiles share, as a part of their side."""
+
+OBJECT_SIDE = 32
+"""Diameter that typical objects have in pixels of the network."""
+
+BATCH = 8
+"""Tiles looked at together."""
+
+
+@dataclass(frozen=True)
+class CellDetector:
+    """Finds cells of 8 to 150 pixels on frames of any size.
+
+    Make one with `CellDetector.create`.
+    """
+
+    frames: FrameStack
+    config: CellsConfig
+    network: Yolact
+    device: torch.device
+    dtype: torch.dtype
+    plan: Mapping[str, object]
+
+    @classmethod
+    def create(
+        cls,
+        frames: FrameStack,
+        *,
+        config: CellsConfig | None = None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> CellDetector:
+        """Load the network.
+
+        Raises
+        ------
+        NapariVosError
+            If there are no weights, or the weights, the device or the precision
+            can't be used.
+        """
+        config = config or CellsConfig()
+        if weights is None and "cells" not in {entry.name for entry in checkpoints.registered()}:
+            raise WeightsError(
+                "The package has no weights of the detector 'cells' yet. Make them with "
+                "'napari-vos train instances', and name the file."
+            )
+        chosen = choose_device(device)
+        dtype = choose_precision(precision, chosen)
+        path = checkpoints.resolve(weights, "cells")
+        network = cast("Yolact", checkpoints.load_network("cells", path).to(chosen, dtype))
+        plan: dict[str, object] = {
+            "engine": "cells",
+            "network": "cells",
+            "weights": path.name,
+            "weights_sha256": checkpoints.sha256_of(path),
+            "config": asdict(config),
+            "device": chosen.type,
+            "precision": str(dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        return cls(frames, config, network, chosen, dtype, plan)
+
+    @torch.inference_mode()
+    def detect(self, t: int) -> TiledDetections:
+        """Return what there may be on frame `t`; see `Detector.detect`."""
+        grey = torch.from_numpy(self.frames.normalized(t).mean(axis=0))
+        image = show(grey[None, None].to(self.device))
+        diameter = self.config.diameter or OBJECT_SIDE
+        side = round(SIDE * diameter / OBJECT_SIDE)
+        tiles = cover(self.frames.shape, side, round(side * OVERLAP))
+        seen: list[YolactDetections] = []
+        for first in range(0, len(tiles), BATCH):
+            pieces = [cut(image, tile) for tile in tiles[first : first + BATCH]]
+            found = self.network(torch.cat(pieces).to(self.dtype))
+            predicted = Prediction(*(values.float().cpu() for values in found))
+            seen += [
+                YolactDetections(
+                    select_candidates(predicted, index),
+                    predicted.prototypes[index],
+                    (side, side),
+                    None,
+                    self.config.max_instances,
+                )
+                for index in range(len(pieces))
+            ]
+        return TiledDetections(tiles, tuple(seen), self.frames.shape)
+
+
+def show(grey: Tensor) -> Tensor:
+    """Return a frame as the network takes it.
+
+    Parameters
+    ----------
+    grey
+        (1, 1, Y, X), the range of the movie from 0 to 1, not clipped.
+
+    Returns
+    -------
+    Tensor
+        (1, 3, Y, X): the same, and what `standardize` makes of it.
+    """
+    return torch.cat([grey, standardize(grey)], dim=1)
+
+
+def cut(image: Tensor, tile: Tile) -> Tensor:
+    """Return a tile (1, C, `SIDE`, `SIDE`) of a frame (1, C, Y, X), continued where it ends."""
+    rows, columns = tile.within((image.shape[-2], image.shape[-1]))
+    piece = image[:, :, rows, columns]
+    lacking = (0, tile.side - piece.shape[-1], 0, tile.side - piece.shape[-2])
+    return functional.interpolate(
+        functional.pad(piece, lacking, mode="replicate"),
+        size=(SIDE, SIDE),
+        mode="bilinear",
+        align_corners=False,
+        antialias=tile.side > SIDE,
+    )

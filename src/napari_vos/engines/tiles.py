@@ -1,0 +1,221 @@
+"""Frames in overlapping tiles, and their instances merged across the seams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from napari_vos.engines.base import FrameInstances, RawDetections
+from napari_vos.metrics.instances import find_overlaps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAME = 0.5
+"""Two instances of different tiles are one if they overlap (IoU) more where both are seen."""
+
+EDGE = 1 / 64
+"""An instance that ends so near to a tile's edge, as a part of its side, is cut there."""
+
+MAX_LABEL = 65535
+
+
+class Tile(NamedTuple):
+    """A square part of a frame, which may reach beyond it below and on the right; pixels."""
+
+    top: int
+    left: int
+    side: int
+
+    def within(self, shape: tuple[int, int]) -> tuple[slice, slice]:
+        """Return the rows and columns of a frame (Y, X) that it shows."""
+        rows, columns = (
+            slice(first, min(first + self.side, length))
+            for first, length in zip((self.top, self.left), shape, strict=True)
+        )
+        return rows, columns
+
+
+def cover(shape: tuple[int, int], side: int, overlap: int) -> tuple[Tile, ...]:
+    """Return tiles that cover a frame (Y, X), neighbours sharing at least `overlap` pixels."""
+    rows, columns = (_starts(length, side, overlap) for length in shape)
+    return tuple(Tile(top, left, side) for top in rows for left in columns)
+
+
+def _starts(length: int, side: int, overlap: int) -> list[int]:
+    if length <= side:
+        return [0]
+    count = -(-(length - overlap) // (side - overlap))
+    return [int(start) for start in np.linspace(0, length - side, count).round()]
+
+
+@dataclass(frozen=True)
+class TiledDetections:
+    """What was seen on the tiles of a frame.
+
+    Attributes
+    ----------
+    tiles
+        Where they are.
+    seen
+        What is on each of them.
+    shape
+        (Y, X) of the frame.
+    """
+
+    tiles: tuple[Tile, ...]
+    seen: tuple[RawDetections, ...]
+    shape: tuple[int, int]
+
+    def instances(self, *, score: float = 0.3, overlap: float = 0.5) -> FrameInstances:
+        """Return what these thresholds leave; see `RawDetections.instances`.
+
+        Parts of an instance on several tiles are joined. A part that is cut by
+        its tile's edge, and lies on another tile that shows more of it, is left
+        to that tile.
+        """
+        found = [raw.instances(score=score, overlap=overlap) for raw in self.seen]
+        views = [tile.within(self.shape) for tile in self.tiles]
+        labels = [
+            instances.labels[: rows.stop - rows.start, : columns.stop - columns.start]
+            for instances, (rows, columns) in zip(found, views, strict=True)
+        ]
+        parts = [
+            _Part(index, number, box, float(score), int(kind))
+            for index, instances in enumerate(found)
+            for number, box, score, kind in zip(
+                range(1, len(instances.scores) + 1),
+                _boxes(labels[index], self.tiles[index]),
+                instances.scores,
+                instances.classes,
+                strict=False,
+            )
+            if box is not None
+        ]
+        parts = [part for part in parts if not self._is_seen_better(part)]
+        groups = _join(parts, labels, self.tiles)
+        return self._paint(groups, labels, overlap)
+
+    def _is_seen_better(self, part: _Part) -> bool:
+        own = self.tiles[part.tile]
+        if not self._is_cut(part.box, own):
+            return False
+        return any(
+            tile != own
+            and all(
+                first <= span.start and span.stop <= first + tile.side
+                for span, first in zip(part.box, tile[:2], strict=True)
+            )
+            and not self._is_cut(part.box, tile)
+            for tile in self.tiles
+        )
+
+    def _is_cut(self, box: tuple[slice, slice], tile: Tile) -> bool:
+        """Say whether a box reaches an edge of a tile that isn't one of the frame."""
+        near = tile.side * EDGE
+        return any(
+            (first > 0 and span.start <= first + near)
+            or (first + tile.side < length and span.stop >= first + tile.side - near)
+            for span, first, length in zip(box, tile[:2], self.shape, strict=True)
+        )
+
+    def _paint(
+        self, groups: list[list[_Part]], labels: Sequence[NDArray[np.uint16]], overlap: float
+    ) -> FrameInstances:
+        canvas = np.zeros(self.shape, np.uint16)
+        shown: list[_Part] = []
+        for group in sorted(groups, key=lambda group: -group[0].score):
+            box = _around([part.box for part in group])
+            mask = np.zeros([span.stop - span.start for span in box], bool)
+            for part in group:
+                tile = self.tiles[part.tile]
+                inside = _moved(part.box, (tile.top, tile.left))
+                own = labels[part.tile][inside] == part.number
+                mask[_moved(part.box, (box[0].start, box[1].start))] |= own
+            free = mask & (canvas[box] == 0)
+            if len(shown) < MAX_LABEL and free.sum() >= max(1, (1 - overlap) * mask.sum()):
+                shown.append(group[0]._replace(box=box))
+                canvas[box][free] = len(shown)
+        corners = [[*(s.start for s in part.box), *(s.stop for s in part.box)] for part in shown]
+        return FrameInstances(
+            canvas,
+            np.array([part.score for part in shown], np.float32),
+            np.array([part.kind for part in shown], np.int64),
+            np.array(corners, np.float32).reshape(-1, 4),
+        )
+
+
+class _Part(NamedTuple):
+    """An instance as one tile shows it; the box in pixels of the frame."""
+
+    tile: int
+    number: int
+    box: tuple[slice, slice]
+    score: float
+    kind: int
+
+
+def _join(
+    parts: list[_Part], labels: Sequence[NDArray[np.uint16]], tiles: Sequence[Tile]
+) -> list[list[_Part]]:
+    """Return the parts of each instance, the most certain first."""
+    place = {(part.tile, part.number): index for index, part in enumerate(parts)}
+    same: list[tuple[int, int]] = []
+    for a, b in combinations(range(len(tiles)), 2):
+        shared = _shared(tiles[a], tiles[b])
+        if shared is None:
+            continue
+        views = [labels[i][_moved(shared, (tiles[i].top, tiles[i].left))] for i in (a, b)]
+        overlaps = find_overlaps(*views)
+        agree = overlaps.iou > SAME
+        pairs = zip(overlaps.first[agree].tolist(), overlaps.second[agree].tolist(), strict=True)
+        ends = [(place.get((a, first)), place.get((b, second))) for first, second in pairs]
+        same += [(i, j) for i, j in ends if i is not None and j is not None]
+    rows, columns = np.array(same, int).reshape(-1, 2).T
+    links = coo_array((np.ones(len(same)), (rows, columns)), shape=(len(parts), len(parts)))
+    n_groups, group_of = connected_components(links, directed=False)
+    groups: list[list[_Part]] = [[] for _ in range(n_groups)]
+    for part, group in zip(parts, group_of, strict=True):
+        groups[group].append(part)
+    return [sorted(group, key=lambda part: -part.score) for group in groups]
+
+
+def _shared(one: Tile, other: Tile) -> tuple[slice, slice] | None:
+    """Return what two tiles both show."""
+    spans = [
+        slice(max(a, b), min(a + one.side, b + other.side))
+        for a, b in zip(one[:2], other[:2], strict=True)
+    ]
+    if any(span.start >= span.stop for span in spans):
+        return None
+    return spans[0], spans[1]
+
+
+def _boxes(labels: NDArray[Any], tile: Tile) -> list[tuple[slice, slice] | None]:
+    return [
+        None if box is None else _moved(box, (-tile.top, -tile.left))
+        for box in ndimage.find_objects(labels)
+    ]
+
+
+def _moved(box: tuple[slice, slice], origin: tuple[int, int]) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(span.start - first, span.stop - first)
+        for span, first in zip(box, origin, strict=True)
+    )
+    return rows, columns
+
+
+def _around(boxes: list[tuple[slice, slice]]) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(min(span.start for span in spans), max(span.stop for span in spans))
+        for spans in zip(*boxes, strict=True)
+    )
+    return rows, columns

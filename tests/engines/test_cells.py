@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from napari_vos import FrameStack, checkpoints
+from napari_vos.configs import CellsConfig
+from napari_vos.engines import create_detector
+from napari_vos.engines.cells import SIDE, cut, show
+from napari_vos.engines.tiles import Tile
+from napari_vos.errors import NapariVosError, WeightsError
+from napari_vos.networks.yolact import CELLS, Yolact
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of random weights as the recipe writes it."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "cells.safetensors"
+    state = Yolact(CELLS, n_classes=2).state_dict()
+    save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
+    return path
+
+
+@pytest.fixture
+def frames() -> FrameStack:
+    random = np.random.default_rng(0)
+    return FrameStack(random.integers(0, 4000, (2, 90, 300), dtype=np.uint16))
+
+
+def test_the_file_is_small_and_known(weights: Path) -> None:
+    assert weights.stat().st_size < 12e6
+    found = checkpoints.identify(weights)
+    assert (found.network, found.misfit) == ("cells", "")
+
+
+def test_levels_and_priors_fit_cells() -> None:
+    with torch.inference_mode():
+        predicted = Yolact(CELLS, n_classes=2).eval()(torch.zeros(1, 3, 64, 64))
+    n_positions = sum(side**2 for side in (16, 8, 4, 2, 1))
+    assert predicted.boxes.shape == (1, 6 * n_positions, 4)
+    assert predicted.prototypes.shape == (1, 32, 32, 32)
+    assert predicted.semantic_logits.shape == (1, 1, 16, 16)
+    sides = 64 * predicted.priors[:, 2:].prod(dim=1).sqrt()
+    assert float(sides.min()) == pytest.approx(8)
+    assert float(sides.max()) > 150
+
+
+def test_a_frame_wider_than_the_network_sees(frames: FrameStack, weights: Path) -> None:
+    detector = create_detector("cells", frames, weights=weights, device="cpu")
+    raw = detector.detect(1)
+    assert len(raw.tiles) == 2
+    found = raw.instances(score=0.05, overlap=0.5)
+    assert found.labels.shape == (90, 300)
+    assert np.unique(found.labels[found.labels > 0]).tolist() == list(
+        range(1, len(found.scores) + 1)
+    )
+    assert not raw.instances(score=0.9999, overlap=0.5).labels.any()
+    assert detector.plan["config"] == {"diameter": None, "max_instances": 500}
+
+
+def test_the_typical_diameter_sets_the_scale(frames: FrameStack, weights: Path) -> None:
+    config = CellsConfig(diameter=8)
+    detector = create_detector("cells", frames, weights=weights, config=config, device="cpu")
+    raw = detector.detect(0)
+    assert {tile.side for tile in raw.tiles} == {SIDE // 4}
+    assert raw.instances(score=0.05, overlap=0.5).labels.shape == (90, 300)
+
+
+def test_tiles_are_scaled_and_continued() -> None:
+    image = torch.arange(40.0).expand(1, 3, 30, 40)
+    tile = cut(image, Tile(0, 0, 2 * SIDE))
+    assert tile.shape == (1, 3, SIDE, SIDE)
+    assert float(tile[0, 0, 5, 10]) == pytest.approx(20.5, abs=0.1)
+    assert float(tile[0, 0, :, 25:].min()) == pytest.approx(39)
+
+
+def test_the_network_sees_no_gain() -> None:
+    grey = torch.rand(1, 1, 30, 40)
+    torch.testing.assert_close(show(grey)[:, 1:], show(4 * grey)[:, 1:], rtol=1e-4, atol=1e-4)
+
+
+def test_what_cannot_be_used_is_refused(frames: FrameStack, weights: Path) -> None:
+    with pytest.raises(WeightsError, match="'napari-vos train instances'"):
+        create_detector("cells", frames)
+    with pytest.raises(WeightsError, match="network compact"):
+        create_detector("cells", frames, weights="compact")
+    with pytest.raises(NapariVosError, match=r"diameter is 2; expected at least 4.0, or None"):
+        CellsConfig(diameter=2)

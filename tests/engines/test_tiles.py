@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from napari_vos.engines.base import FrameInstances
+from napari_vos.engines.tiles import Tile, TiledDetections, cover
+
+SHAPE = (100, 150)
+
+
+@dataclass
+class Seen:
+    """Labels of a tile, and the same score for each of them unless said otherwise."""
+
+    labels: np.ndarray
+    scores: list[float]
+
+    def instances(self, *, score: float, overlap: float) -> FrameInstances:
+        count = len(self.scores)
+        scores = np.array(self.scores, np.float32)
+        return FrameInstances(self.labels, scores, np.zeros(count, int), np.zeros((count, 4)))
+
+
+def look(truth: np.ndarray, side: int = 64, overlap: int = 16) -> TiledDetections:
+    """Show each tile the truth, numbered in its own way."""
+    tiles = cover((truth.shape[0], truth.shape[1]), side, overlap)
+    seen = []
+    for index, tile in enumerate(tiles):
+        labels = np.zeros((side, side), np.uint16)
+        view = truth[tile.within((truth.shape[0], truth.shape[1]))]
+        ids, numbers = np.unique(view[view > 0], return_inverse=True)
+        labels[: view.shape[0], : view.shape[1]][view > 0] = numbers + 1
+        seen.append(Seen(labels, [0.9 - 0.01 * index] * len(ids)))
+    return TiledDetections(tiles, tuple(seen), (truth.shape[0], truth.shape[1]))
+
+
+@pytest.mark.parametrize("shape", [(100, 150), (64, 64), (65, 30), (1, 400)])
+def test_tiles_cover_a_frame_and_overlap(shape: tuple[int, int]) -> None:
+    tiles = cover(shape, 64, 16)
+    seen = np.zeros(shape, int)
+    for tile in tiles:
+        seen[tile.within(shape)] += 1
+    assert seen.all()
+    rows = sorted({tile.top for tile in tiles})
+    assert all(after - before <= 48 for before, after in pairwise(rows))
+    assert max(tile.top for tile in tiles) <= max(0, shape[0] - 64)
+
+
+def test_instances_are_merged_across_seams() -> None:
+    truth = np.zeros(SHAPE, np.uint16)
+    truth[40:60, 5:145] = 1  # longer than a tile
+    truth[5:15, 55:70] = 2  # whole on one tile, cut on the other
+    truth[20:30, 10:20] = 3
+    truth[70:80, 49:61] = 4  # on what tiles share
+    truth[80:90, 49:61] = 5  # and one that touches it
+    found = look(truth).instances(score=0.3, overlap=0.5)
+    assert len(found.scores) == 5
+    for label in range(1, 6):
+        (number,) = np.unique(found.labels[truth == label])
+        assert ((found.labels == number) == (truth == label)).all()
+        rows, columns = np.nonzero(truth == label)
+        box = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+        assert found.boxes[number - 1].tolist() == box
+    assert (np.diff(found.scores) <= 0).all()
+    assert found.scores[0] == pytest.approx(0.9)
+
+
+def test_a_part_is_left_to_the_tile_that_shows_more() -> None:
+    tiles = Tile(0, 0, 64), Tile(0, 48, 64)
+    cut, whole = np.zeros((64, 64), np.uint16), np.zeros((64, 64), np.uint16)
+    cut[10:13, 59:64] = 1  # far too little of it, but very certain
+    whole[5:25, 10:30] = 1
+    seen = Seen(cut, [0.95]), Seen(whole, [0.5])
+    found = TiledDetections(tiles, seen, (64, 112)).instances(score=0.3, overlap=0.5)
+    assert found.scores.tolist() == [0.5]
+    assert (found.labels == 1).sum() == 400
+
+
+def test_two_readings_of_one_place_are_one_instance() -> None:
+    tiles = Tile(0, 0, 64), Tile(0, 32, 64)
+    left, right = np.zeros((64, 64), np.uint16), np.zeros((64, 64), np.uint16)
+    left[10:30, 40:56] = 1
+    right[14:26, 10:22] = 1  # IoU below a half, but within the other
+    seen = Seen(left, [0.9]), Seen(right, [0.8])
+    found = TiledDetections(tiles, seen, (64, 96)).instances(score=0.3, overlap=0.5)
+    assert found.scores.tolist() == pytest.approx([0.9])
+
+
+def test_nothing() -> None:
+    found = look(np.zeros(SHAPE, np.uint16)).instances(score=0.3, overlap=0.5)
+    assert not found.labels.any()
+    assert found.boxes.shape == (0, 4)
+
+
+def test_instances_beyond_the_frame_are_none() -> None:
+    labels = np.zeros((64, 64), np.uint16)
+    labels[50:60, 5:20], labels[5:10, 5:10] = 1, 2
+    seen = (Seen(labels, [0.9, 0.8]),)
+    found = TiledDetections((Tile(0, 0, 64),), seen, (40, 64)).instances(score=0.3, overlap=0.5)
+    assert found.scores.tolist() == pytest.approx([0.8])
+    assert (found.labels == 1).sum() == 25
