@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_vos.training import compact
+from napari_vos.training import compact, mast
 
 
 @pytest.fixture
@@ -42,3 +42,32 @@ def test_defaults_are_those_of_the_recipe(run, recipes):
 def test_movies_that_are_none(fails, recipes, tmp_path):
     assert "images.tif" in fails("train", "compact", "--movie", tmp_path)
     assert not recipes
+
+
+@pytest.fixture
+def mast_recipes(monkeypatch):
+    """What `train mast` was asked for; it trains nothing."""
+    asked = []
+
+    def train(recipe, *, report):
+        asked.append(recipe)
+        return recipe.out / "mast_small.safetensors"
+
+    monkeypatch.setattr(mast, "train", train)
+    return asked
+
+
+def test_mast_recipe(run_json, mast_recipes, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("a.tif", "b.zarr", "--out", out, "--minutes", "2", "--start-from", "compact")
+    printed = run_json("train", "mast", *arguments)
+    assert printed == {"weights": str(out / "mast_small.safetensors")}
+    (recipe,) = mast_recipes
+    assert (recipe.movies, recipe.scenes) == ((Path("a.tif"), Path("b.zarr")), 0)
+    assert (recipe.minutes, recipe.start_from.name) == (2, "compact.safetensors")
+
+
+def test_mast_defaults_are_those_of_the_recipe(run, fails, mast_recipes):
+    assert run("train", "mast")[0] == 0
+    assert mast_recipes == [mast.MastTraining(out=Path("napari-vos-training"))]
+    assert "nothing to learn from" in fails("train", "mast", "--scenes", "0")

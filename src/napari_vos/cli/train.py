@@ -74,3 +74,49 @@ def refinement(
     recipe = RefinementTraining(out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers)
     path = train(recipe, report=lambda line: typer.echo(line, err=True))
     report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+
+
+@train.command()
+def mast(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IMAGES]...", help="Time-lapses; simulated ones if none."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and weights.")] = Path(
+        "napari-vos-training"
+    ),
+    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 60.0,
+    scenes: Annotated[
+        int | None,
+        typer.Option(min=0, help="Number of simulated movies; 400 without IMAGES, else 0."),
+    ] = None,
+    start_from: Annotated[
+        str | None, typer.Option(help="Weights to begin with: a file or a registered name.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the MAST network on time-lapses without labels, on the GPU if there is one.
+
+    Called again with the same folder, a stopped training goes on.
+    """
+    from napari_vos.checkpoints import resolve
+    from napari_vos.training.mast import MastTraining, train
+
+    movies = tuple(images or ())
+    if scenes is None:
+        scenes = 0 if movies else 400
+    if not movies and not scenes:
+        raise FramesError("There is nothing to learn from. Name IMAGES, or give more --scenes.")
+    recipe = MastTraining(
+        out=out,
+        movies=movies,
+        scenes=scenes,
+        start_from=None if start_from is None else resolve(start_from, "mast_small"),
+        minutes=minutes,
+        seed=seed,
+        workers=workers,
+    )
+    path = train(recipe, report=lambda line: typer.echo(line, err=True))
+    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)

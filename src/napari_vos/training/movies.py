@@ -1,0 +1,113 @@
+"""Movies without labels to learn from, and the clips that are cut from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from napari_vos.engines.mast_frames import planes_of, show
+from napari_vos.errors import FramesError
+from napari_vos.networks.mast import STRIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_vos.frames import FrameStack
+
+Movie = np.ndarray[tuple[int, int, int, int], np.dtype[np.float16]]
+"""(T, C, Y, X), with the range of the movie from 0 to 1."""
+
+MOVIE_BYTES = 256 << 20
+"""Of a longer or larger stack the frames in the middle are learned from."""
+
+MARGIN = 24
+"""Pixels around a crop that its bands depend on."""
+
+
+class Clips(NamedTuple):
+    """Crops of some frames of a movie, as MAST sees them.
+
+    Attributes
+    ----------
+    frames
+        (B, F, 3, S, S) float32; the last one is read from those before.
+    gaps
+        (F - 1,) int64, how old these count as, in frames.
+    """
+
+    frames: torch.Tensor
+    gaps: torch.Tensor
+
+
+def load_movie(frames: FrameStack) -> Movie:
+    """Read the frames of a stack to learn from.
+
+    Raises
+    ------
+    FramesError
+        If the stack has one frame alone.
+    """
+    if frames.n_frames == 1:
+        raise FramesError(
+            f"'{frames.name}' has one frame alone: there is no other one to learn from. Choose a "
+            "time-lapse."
+        )
+    frame_bytes = 2 * len(frames.channels) * frames.shape[0] * frames.shape[1]
+    count = min(frames.n_frames, max(2, MOVIE_BYTES // frame_bytes))
+    first = (frames.n_frames - count) // 2
+    movie: Movie = np.stack([planes_of(frames, first + t).half().numpy() for t in range(count)])
+    return movie
+
+
+def crop_side(movies: Sequence[Movie], most: int) -> int:
+    """Return the side of crops that fit into every movie, a multiple of the stride if it can be."""
+    side = min(most, *(length for movie in movies for length in movie.shape[2:]))
+    return max(side // STRIDE * STRIDE, min(side, STRIDE))
+
+
+def cut_clip(
+    random: np.random.Generator, movie: Movie, *, ages: Sequence[int], side: int
+) -> torch.Tensor:
+    """Cut a window out of a frame and of earlier or of later ones: (F, 3, S, S), that frame last.
+
+    Parameters
+    ----------
+    random
+        Source of all choices, also of a mirrored or turned view.
+    movie
+        Where to cut.
+    ages
+        Of the others in frames; those that the movie is too short for are as old as can be.
+    side
+        Of the window, S.
+    """
+    n_frames, _, height, width = movie.shape
+    furthest = min(max(ages), n_frames - 1)
+    t = int(random.integers(furthest, n_frames))
+    order = [t - min(age, furthest) for age in ages] + [t]
+    if random.random() < 0.5:
+        order = [n_frames - 1 - frame for frame in order]
+    top, left = (int(random.integers(length - side + 1)) for length in (height, width))
+    inner, outer = _with_margin(top, side, height), _with_margin(left, side, width)
+    planes = torch.from_numpy(movie[order][:, :, inner.cut, outer.cut].astype(np.float32))
+    shown = torch.stack([show(plane, bands=True) for plane in planes])
+    clip = shown[:, :, inner.kept, outer.kept]
+    turned = torch.rot90(clip, int(random.integers(4)), dims=(2, 3))
+    return turned.flip(3) if random.random() < 0.5 else turned
+
+
+class _Stretch(NamedTuple):
+    """Part of an axis that is cut with a margin, and what of it is kept."""
+
+    cut: slice
+    kept: slice
+
+
+def _with_margin(start: int, side: int, length: int) -> _Stretch:
+    first = max(0, start - MARGIN)
+    return _Stretch(
+        slice(first, min(length, start + side + MARGIN)),
+        slice(start - first, start - first + side),
+    )
