@@ -83,7 +83,7 @@ def test_sizes_are_those_on_disk(tmp_path, record):
 
 
 def test_memory_stays_within_its_budget(tmp_path, record, monkeypatch):
-    monkeypatch.setattr(module, "_OBJECTS_BYTES", 3 * 52)
+    monkeypatch.setattr(module, "_OBJECTS_BYTES", 3 * 62)
     store = VersionStore(tmp_path)
     names = [store.write(t, record) for t in range(10)]
     reads = []

@@ -315,8 +315,8 @@ class Session(SessionPrompts):
             self._keep_budget()
 
     def _tell_before(self, estimate: RoundEstimate) -> None:
-        self.estimated.emit(estimate)
         estimate.refuse_too_many_objects()
+        self.estimated.emit(estimate)
         if self.frames.normalization["low"] == self.frames.normalization["high"]:
             self._warn(
                 f"The sampled frames of '{self.frames.name}' are constant or hold no finite value: "
