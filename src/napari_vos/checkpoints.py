@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save
 from napari_vos.errors import WeightsError
 from napari_vos.networks.compact import CompactNetwork
 from napari_vos.networks.compact_fusion import CompactFusionNetwork
+from napari_vos.networks.interaction import InteractionNetwork
 from napari_vos.networks.mast import Mast, MastSmall
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork, ScribbleToMaskNetwork
 from napari_vos.networks.pointrend import PointHead, SemanticPointRend
@@ -39,6 +40,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "pointrend": SemanticPointRend,
     "pointrend_head": PointHead,
     "refinement": RefinementNetwork,
+    "interaction": InteractionNetwork,
     **{f"yolact_{name}": partial(Yolact, design) for name, design in DESIGNS.items()},
     "cells": partial(Yolact, CELLS, n_classes=2),
 }

@@ -214,6 +214,36 @@ class CellsConfig:
 
 
 @dataclass(frozen=True)
+class InteractionConfig:
+    """Settings of the compact engine's interactor.
+
+    Raises
+    ------
+    NapariVosError
+        If a value is outside its limits.
+    """
+
+    local: bool = field(
+        default=False, metadata={"help": "Change masks around their strokes alone."}
+    )
+    object_side: float = field(
+        default=40.0,
+        metadata={
+            "help": "Side in pixels that a new object is looked for with first, where no other "
+            "object of the frame tells.",
+            "minimum": 4.0,
+        },
+    )
+    batch_size: int = field(
+        default=16, metadata={"help": "Objects computed at once.", "minimum": 1}
+    )
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        check_limits(self)
+
+
+@dataclass(frozen=True)
 class MivosInteractionConfig:
     """Settings of MiVOS for making masks of scribbles."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_vos.training import compact, mast
+from napari_vos.training import compact, interaction, mast
 
 
 @pytest.fixture
@@ -71,3 +71,13 @@ def test_mast_defaults_are_those_of_the_recipe(run, fails, mast_recipes):
     assert run("train", "mast")[0] == 0
     assert mast_recipes == [mast.MastTraining(out=Path("napari-vos-training"))]
     assert "nothing to learn from" in fails("train", "mast", "--scenes", "0")
+
+
+def test_interaction_defaults_are_those_of_the_recipe(run_json, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        interaction, "train", lambda recipe, *, report: asked.append(recipe) or recipe.out / "file"
+    )
+    out = Path("napari-vos-interaction")
+    assert run_json("train", "interaction") == {"weights": str(out / "file")}
+    assert asked == [interaction.InteractionTraining(out=out)]

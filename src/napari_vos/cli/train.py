@@ -55,6 +55,30 @@ def compact(
 
 
 @train.command()
+def interaction(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
+        "napari-vos-interaction"
+    ),
+    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 30.0,
+    scenes: Annotated[int, typer.Option(min=1, help="Number of simulated movies.")] = 320,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the network that makes masks of what is drawn, on the GPU if there is one.
+
+    Called again with the same folder, a stopped training goes on.
+    """
+    from napari_vos.training.interaction import InteractionTraining, train
+
+    recipe = InteractionTraining(
+        out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers
+    )
+    path = train(recipe, report=lambda line: typer.echo(line, err=True))
+    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+
+
+@train.command()
 def refinement(
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
         "napari-vos-refinement"

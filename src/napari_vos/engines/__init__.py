@@ -22,7 +22,7 @@ PUBLISHED = {
 }
 """Where the authors publish the weights of engines that come without."""
 
-INTERACTORS = ("random_walker", "mivos")
+INTERACTORS = ("compact", "random_walker", "mivos")
 """Names `create_interactor` knows."""
 
 DETECTORS = ("cells", "yolact")
@@ -51,7 +51,7 @@ def create_propagator(
         The engine's configuration; None for the default.
     weights
         A file or a registered name; None for the shipped weights, which
-        "mivos" lacks.
+        "mivos" and "mast" lack.
     device, precision
         See `napari_vos.device`.
     plan
@@ -119,6 +119,12 @@ def create_interactor(
     if name not in INTERACTORS:
         raise NapariVosError(
             f"There is no interactor {name!r}; expected one of {', '.join(INTERACTORS)}."
+        )
+    if name == "compact":
+        from napari_vos.engines.interaction import CompactInteractor
+
+        return CompactInteractor.create(
+            frames, config=config, weights=weights, device=device, precision=precision
         )
     if name == "mivos":
         from napari_vos.engines.mivos_interaction import MivosInteractor

@@ -15,6 +15,7 @@ from napari_vos.engines.places import (
     Place,
     View,
     crop,
+    look_at,
     paste,
     place_around,
     recenter,
@@ -22,8 +23,7 @@ from napari_vos.engines.places import (
     visible_part,
 )
 from napari_vos.engines.tracks import Outline, Track, outline_of, pack, unpack
-from napari_vos.engines.windows import mark_border, standardize
-from napari_vos.networks.compact import COLOURS
+from napari_vos.engines.windows import mark_border
 from napari_vos.store.evidence import (
     EndReason,
     FrameEvidence,
@@ -230,14 +230,7 @@ class SpanRun:
 
     def _images(self, t: int, places: Mapping[int, Place]) -> dict[int, Tensor]:
         planes = self.engine.frames.normalized(t)
-        channels = [min(index, len(planes) - 1) for index in range(COLOURS)]
-        images = {}
-        for object_id, place in places.items():
-            region = region_of(place, self.shape)
-            window = crop(planes[:, *region.slices], region, place, outside="border")
-            image = standardize(window[None])[0][[*channels, -1]]
-            images[object_id] = image * visible_part(place, self.shape)
-        return images
+        return {object_id: look_at(planes, place) for object_id, place in places.items()}
 
     def _views(
         self, t: int, places: Mapping[int, Place], evidence: FrameEvidence

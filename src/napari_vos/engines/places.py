@@ -11,9 +11,11 @@ from napari_vos.engines.windows import (
     WINDOW_SIZE,
     crop_windows,
     paste_windows,
+    standardize,
     window_side,
     within_frame,
 )
+from napari_vos.networks.compact import COLOURS
 from napari_vos.store.evidence import Box, window_of
 
 if TYPE_CHECKING:
@@ -77,6 +79,15 @@ def visible_part(place: Place, shape: tuple[int, int]) -> Tensor:
     """Return (1, S, S) float: 1 where the window shows the frame, 0 beyond its border."""
     center = torch.tensor([[place.y, place.x]], dtype=torch.float32)
     return within_frame(center, torch.tensor([place.side], dtype=torch.float32), shape)[0]
+
+
+def look_at(planes: NDArray[np.float32], place: Place) -> Tensor:
+    """Return (4, S, S), what the networks see of a frame (C, Y, X); 0 beyond its border."""
+    shape = planes.shape[1], planes.shape[2]
+    region = region_of(place, shape)
+    window = crop(planes[:, *region.slices], region, place, outside="border")
+    channels = [min(index, len(planes) - 1) for index in range(COLOURS)]
+    return standardize(window[None])[0][[*channels, -1]] * visible_part(place, shape)
 
 
 def paste(

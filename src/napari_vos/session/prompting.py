@@ -208,7 +208,7 @@ class SessionPrompts(SessionView):
         Parameters
         ----------
         interactor
-            "random_walker", which needs nothing, or "mivos".
+            "compact", "random_walker", which needs no weights, or "mivos".
         config
             The interactor's configuration (`napari_vos.configs`); None for the default.
         weights

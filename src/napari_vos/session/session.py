@@ -53,7 +53,8 @@ class Session(SessionPrompts):
     device, precision
         Where and how engine and interactor compute.
     interactor
-        What makes masks of scribbles, points and boxes: "random_walker" or "mivos".
+        What makes masks of scribbles, points and boxes: "compact", "random_walker" or
+        "mivos".
         One that needs weights takes them from `choose_interactor`.
     folder
         A new or empty folder in which all is kept; None for a temporary one that
