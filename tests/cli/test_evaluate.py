@@ -62,3 +62,18 @@ def test_bad_input(fails, stacks, tmp_path):
     assert "no file or folder" in fails("evaluate", result, tmp_path / "no.tif")
     tifffile.imwrite(result, tifffile.imread(result)[:2])
     assert "(2, 24, 40)" in fails("evaluate", result, truth)
+
+
+def test_instances(run, run_json, fails, stacks, tmp_path):
+    result, truth, prompts = stacks
+    scores = run_json("evaluate", result, truth, "--instances")
+    # On each frame object 1 overlaps by 12 of 20 pixels; 2 by 8 of 24, and it ends before the last.
+    assert scores["AP50"] == pytest.approx(4 / (7 + 8 - 4))
+    assert scores["recall"] == pytest.approx(4 / 7)
+    assert scores["SEG"] == pytest.approx(4 * 12 / 20 / 7)
+    (tmp_path / "meta.json").write_text(json.dumps({"annotated_frames": []}))
+    code, out, _ = run("evaluate", result, truth, "--instances", "--frames", "0:2")
+    assert code == 0
+    assert out.startswith("recall 0.500   SEG 0.300\n4 instances, 0 frames")
+    message = fails("evaluate", result, truth, "--instances", "--prompts", prompts)
+    assert "leave --prompts" in message
