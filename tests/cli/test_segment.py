@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_vos.configs import CellsConfig
 from napari_vos.engines.base import FrameInstances
+
+ASKED = [("yolact", None, "file.pth"), ("cells", CellsConfig(diameter=20), None)]
+OFFICIAL = ("--detector", "yolact", "--weights", "file.pth")
 
 
 class FakeDetector:
@@ -32,8 +36,8 @@ class FakeDetector:
 
 @pytest.fixture
 def detector(monkeypatch):
-    def create(name, frames, *, weights, device, precision):
-        assert (name, weights) == ("yolact", "file.pth")
+    def create(name, frames, *, config, weights, device, precision):
+        assert (name, config, weights) in ASKED
         return FakeDetector(frames)
 
     monkeypatch.setattr("napari_vos.engines.create_detector", create)
@@ -41,7 +45,7 @@ def detector(monkeypatch):
 
 def test_frames_are_segmented_each_by_itself(detector, run_json, images, tmp_path):
     output = tmp_path / "instances.tif"
-    common = ("segment", images, "-o", output, "--weights", "file.pth", "--overlap", 0.4)
+    common = ("segment", images, "-o", output, *OFFICIAL, "--overlap", 0.4)
     result = run_json(*common, "--score", 0.2, "--frames", "1:3")
     assert (result["n_frames"], result["n_instances"]) == (2, 4)
     assert result["instances"] == [2, 2]
@@ -52,19 +56,24 @@ def test_frames_are_segmented_each_by_itself(detector, run_json, images, tmp_pat
     assert labels.any(axis=(1, 2)).tolist() == [False, True, True, *[False] * 5]
     result = run_json(*common, "--score", 0.7, "--overwrite")
     assert result["instances"] == [1] * 8
+    cells = run_json("segment", images, "-o", output, "--diameter", 20, *common[-2:], "--overwrite")
+    assert cells["instances"] == [2] * 8
 
 
 def test_what_is_there_is_not_replaced(detector, fails, images, tmp_path):
     output = tmp_path / "instances.tif"
     output.write_bytes(b"mine")
-    message = fails("segment", images, "-o", output, "--weights", "file.pth")
+    message = fails("segment", images, "-o", output, *OFFICIAL)
     assert str(output) in message
     assert output.read_bytes() == b"mine"
 
 
-def test_weights_must_be_named_and_fit(fails, images, tmp_path):
+def test_what_cannot_be_used_is_told(fails, images, tmp_path):
     output = tmp_path / "instances.tif"
-    assert "--weights" in fails("segment", images, "-o", output)
+    official = ("segment", images, "-o", output, "--detector", "yolact")
+    assert "https://github.com/dbolya/yolact" in fails(*official)
+    assert "leave it away" in fails(*official, "--diameter", 20).lower()
+    assert "diameter is 1" in fails("segment", images, "-o", output, "--diameter", 1)
     assert "no.pth" in fails("segment", images, "-o", output, "--weights", "no.pth")
     message = fails("segment", images, "-o", output, "--weights", "no.pth", "--score", "7")
     assert "--score" in message

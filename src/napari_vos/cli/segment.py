@@ -17,10 +17,13 @@ from napari_vos.cli.options import (
     Frames,
     LabelOutput,
     Precision,
+    Weights,
     parse_channels,
     parse_frames,
     report,
 )
+from napari_vos.configs import CellsConfig
+from napari_vos.errors import NapariVosError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,9 +37,17 @@ def segment(
         Path, typer.Argument(metavar="IMAGES", help="The time-lapse.", show_default=False)
     ],
     output: LabelOutput,
-    weights: Annotated[
-        str, typer.Option(help="A file that the authors of YOLACT publish, or one like it.")
-    ],
+    detector: Annotated[
+        str, typer.Option(help="'cells', or 'yolact' for models that its authors publish.")
+    ] = "cells",
+    weights: Weights = None,
+    diameter: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Typical diameter of cells: frames are scaled for it. As they are if not given.",
+        ),
+    ] = None,
     score: Annotated[
         float, typer.Option(min=0, max=1, help="What is less likely an instance is left out.")
     ] = 0.3,
@@ -52,7 +63,7 @@ def segment(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the instances of each frame, each frame by itself, with YOLACT.
+    """Find the instances of each frame, each frame by itself.
 
     IMAGES is a TIFF, OME-TIFF or zarr file, a folder with one image per frame,
     or video. Labels begin with 1 on each frame, the most certain instance first;
@@ -64,8 +75,15 @@ def segment(
 
     stack = open_frames(images, axes=axes, channels=parse_channels(channels))
     chosen = parse_frames(frames, stack.n_frames)
-    detector = create_detector("yolact", stack, weights=weights, device=device, precision=precision)
-    found = _Found(detector, stack, chosen, score, overlap)
+    finder = create_detector(
+        detector,
+        stack,
+        config=_config(detector, diameter),
+        weights=weights,
+        device=device,
+        precision=precision,
+    )
+    found = _Found(finder, stack, chosen, score, overlap)
     write_labels(output, found, overwrite=overwrite)
     found.bar.close()
     n_instances = sum(found.counts)
@@ -75,11 +93,22 @@ def segment(
             "n_frames": len(chosen),
             "n_instances": n_instances,
             "instances": found.counts,
-            "plan": dict(detector.plan),
+            "plan": dict(finder.plan),
         },
         f"{n_instances} instances on {len(chosen)} frames: '{output}'",
         as_json=as_json,
     )
+
+
+def _config(detector: str, diameter: float | None) -> CellsConfig | None:
+    if diameter is None:
+        return None
+    if detector != "cells":
+        raise NapariVosError(
+            f"--diameter is for the detector 'cells', and this run is with '{detector}'. Leave it "
+            "away."
+        )
+    return CellsConfig(diameter=diameter)
 
 
 class _Found:

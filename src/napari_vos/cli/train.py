@@ -18,6 +18,17 @@ def _recipes() -> None:
     """Train a network by its recipe."""
 
 
+def _checked(movies: list[Path] | None) -> tuple[Path, ...]:
+    for folder in movies or ():
+        for name in ("images.tif", "labels.tif"):
+            if not (folder / name).is_file():
+                raise FramesError(
+                    f"There is no '{name}' in '{folder}'. Give a folder with images.tif and "
+                    "labels.tif."
+                )
+    return tuple(movies or ())
+
+
 @train.command()
 def compact(
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
@@ -37,14 +48,7 @@ def compact(
 
     Called again with the same folder, a stopped training goes on.
     """
-    movies = tuple(movie or ())
-    for folder in movies:
-        for name in ("images.tif", "labels.tif"):
-            if not (folder / name).is_file():
-                raise FramesError(
-                    f"There is no '{name}' in '{folder}'. Give a folder with images.tif and "
-                    "labels.tif."
-                )
+    movies = _checked(movie)
     from napari_vos.training.compact import CompactTraining, train
 
     recipe = CompactTraining(
@@ -73,6 +77,38 @@ def interaction(
 
     recipe = InteractionTraining(
         out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers
+    )
+    path = train(recipe, report=lambda line: typer.echo(line, err=True))
+    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+
+
+@train.command()
+def instances(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
+        "napari-vos-instances"
+    ),
+    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 60.0,
+    scenes: Annotated[int, typer.Option(min=1, help="Number of simulated movies.")] = 400,
+    movie: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder with images.tif and labels.tif to mix in; may be repeated. What has no "
+            "mask is background on the annotated_frames of a meta.json beside them alone."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the network that finds cells on simulated movies, on the GPU if there is one.
+
+    Called again with the same folder, a stopped training goes on.
+    """
+    movies = _checked(movie)
+    from napari_vos.training.instances import InstancesTraining, train
+
+    recipe = InstancesTraining(
+        out=out, scenes=scenes, movies=movies, minutes=minutes, seed=seed, workers=workers
     )
     path = train(recipe, report=lambda line: typer.echo(line, err=True))
     report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -166,3 +167,14 @@ def test_gradient_of_the_diversity() -> None:
     coefficients = torch.randn((4, 3), generator=random, dtype=torch.float64, requires_grad=True)
     instances = torch.tensor([0, 1, 1, 2])
     assert gradcheck(lambda x: diversity_loss(x, instances), coefficients)
+
+
+def test_where_nothing_is_known_no_class_is_wanted_or_refused() -> None:
+    logits = torch.full((1, 2, 2), 3.0, requires_grad=True)
+    masks = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
+    unknown = torch.tensor([[False, True], [False, True]])
+    loss = semantic_loss(logits, masks, torch.tensor([0]), unknown)
+    expected = (math.log1p(math.exp(-3)) + math.log1p(math.exp(3))) / 4
+    assert loss.item() == pytest.approx(expected)
+    loss.backward()
+    assert (logits.grad != 0).tolist() == [[[True, False], [True, False]]]

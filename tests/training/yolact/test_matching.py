@@ -45,3 +45,24 @@ def test_more_instances_than_priors() -> None:
     boxes = torch.tensor([[0, 0, 0.4, 0.4], [0, 0, 0.5, 0.5]])
     matched = match(truth_of(boxes, torch.tensor([3, 5]), torch.zeros(0, 4)), priors)
     assert matched.classes.tolist() == [6]
+
+
+def test_a_prior_where_nothing_is_known_is_not_judged() -> None:
+    truth = Truth(
+        torch.tensor([[0.0, 0.0, 0.25, 0.5]]),
+        torch.tensor([0]),
+        torch.ones(1, 40, 40),
+        torch.zeros(0, 4),
+        unknown=torch.arange(40).expand(40, 40) >= 20,
+    )
+    priors = torch.tensor(
+        [
+            [0.125, 0.25, 0.25, 0.5],  # the instance
+            [0.8, 0.5, 0.2, 0.2],  # where nothing is known
+            [0.55, 0.5, 0.2, 0.2],  # three quarters of it there
+            [0.5, 0.5, 0.2, 0.2],  # half of it there
+            [1.1, 0.5, 0.3, 0.2],  # and beyond the image
+            [0.2, 0.8, 0.2, 0.2],  # where nothing is
+        ]
+    )
+    assert match(truth, priors).classes.tolist() == [1, -1, -1, 0, -1, 0]

@@ -111,7 +111,7 @@ class YolactLoss:
             coefficients = prediction.coefficients[i][positive[i]]
             instances = targets.instances[i][positive[i]]
             semantics = semantics + semantic_loss(
-                prediction.semantic_logits[i], truth.masks, truth.classes
+                prediction.semantic_logits[i], truth.masks, truth.classes, truth.unknown
             )
             if not len(instances):
                 continue

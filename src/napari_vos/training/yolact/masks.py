@@ -100,7 +100,9 @@ def judged(terms: MaskTerms) -> Tensor:
     return terms.truths.sum(dim=(1, 2)) > SMALLEST_JUDGED
 
 
-def semantic_loss(logits: Tensor, masks: Tensor, classes: Tensor) -> Tensor:
+def semantic_loss(
+    logits: Tensor, masks: Tensor, classes: Tensor, unknown: Tensor | None = None
+) -> Tensor:
     """Return the binary cross entropy per pixel of where each class is, summed over classes.
 
     Parameters
@@ -109,13 +111,18 @@ def semantic_loss(logits: Tensor, masks: Tensor, classes: Tensor) -> Tensor:
         (classes, H, W) of one image.
     masks, classes
         (G, H', W') and (G,): the true instances, without crowds.
+    unknown
+        (H', W') bool: where it isn't known what there is, which counts for nothing.
     """
     size = (logits.shape[-2], logits.shape[-1])
     truth = torch.zeros_like(logits)
     small = resize(masks.to(logits.dtype), size).to(logits.dtype)
     for class_index, mask in zip(classes.tolist(), small, strict=True):
         truth[class_index] = torch.maximum(truth[class_index], mask)
-    total = functional.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
+    known = None if unknown is None else ~resize(unknown[None].to(logits.dtype), size)
+    total = functional.binary_cross_entropy_with_logits(
+        logits, truth, weight=None if known is None else known.to(logits.dtype), reduction="sum"
+    )
     return total / (size[0] * size[1])
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from napari_vos.networks.yolact.boxes import (
     area,
@@ -38,12 +39,15 @@ class Truth:
         (G, H, W), 0 or 1.
     crowds
         (Q, 4) corners of regions with instances that aren't told apart.
+    unknown
+        (H, W) bool: where it isn't known what there is; None if it is everywhere.
     """
 
     boxes: Tensor
     classes: Tensor
     masks: Tensor
     crowds: Tensor
+    unknown: Tensor | None = None
 
 
 class Match(NamedTuple):
@@ -91,7 +95,7 @@ def match(
         Overlap below which it shows nothing; between the two it is neutral.
     crowd
         A prior that shows no instance is neutral if more of its area lies in a
-        crowd.
+        crowd, or where it isn't known what there is.
     """
     corners = to_corners(priors)
     n_priors = len(priors)
@@ -112,6 +116,9 @@ def match(
     if len(truth.crowds):
         share = (intersection(corners, truth.crowds) / area(corners)[:, None]).amax(dim=1)
         classes[(classes <= BACKGROUND) & (share > crowd)] = NEUTRAL
+    if truth.unknown is not None:
+        share = _share(truth.unknown, corners)
+        classes[(classes <= BACKGROUND) & (share > crowd)] = NEUTRAL
     return Match(codes, classes, instances)
 
 
@@ -119,11 +126,25 @@ def _claims(overlaps: Tensor) -> list[tuple[int, int]]:
     """Return (instance, prior) for each row of (G, N)."""
     free = overlaps.clone()
     claims = []
+    overlap, prior_of = free.max(dim=1)
     for _ in range(min(free.shape)):
-        overlap, prior_of = free.max(dim=1)
         instance = int(overlap.argmax())
         prior = int(prior_of[instance])
+        claims.append((instance, prior))
         free[:, prior] = NEVER
         free[instance] = NEVER
-        claims.append((instance, prior))
+        bereft = (prior_of == prior).nonzero()[:, 0]
+        overlap[bereft], prior_of[bereft] = free[bereft].max(dim=1)
     return claims
+
+
+def _share(region: Tensor, corners: Tensor) -> Tensor:
+    """Return (N,): how much of boxes (N, 4), as far as they are in the image, lies in (H, W)."""
+    height, width = region.shape
+    total = functional.pad(region.double().cumsum(0).cumsum(1), (1, 0, 1, 0))
+    far = corners.new_tensor([width, height])
+    low = (corners[:, :2] * far).round().clamp(min=0).minimum(far - 1).long()
+    high = (corners[:, 2:] * far).round().minimum(far).long().maximum(low + 1)
+    (left, top), (right, bottom) = low.unbind(-1), high.unbind(-1)
+    inside = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+    return inside / (high - low).prod(dim=1)

@@ -1,0 +1,146 @@
+"""The recipe of the weights that find cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+
+from napari_vos.metrics import find_annotation
+from napari_vos.networks.yolact import CELLS, Yolact
+from napari_vos.training.fields import Fields, LabelledMovie, sample_field, truth_of
+from napari_vos.training.loop import fit, write_weights
+from napari_vos.training.scenes import open_scene, simulated_scenes
+from napari_vos.training.yolact import Losses, YolactLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class InstancesTraining:
+    """How to train.
+
+    Attributes
+    ----------
+    out
+        Folder for the checkpoint and the weights. A run that finds a
+        checkpoint there goes on with it.
+    scenes
+        Number of simulated movies.
+    movies
+        Folders of real movies (`images.tif`, `labels.tif`) to mix in. What has no
+        mask is background on those frames alone that a `meta.json` beside them
+        lists as `annotated_frames`.
+    movie_share
+        Share of the fields cut from real movies.
+    minutes
+        Time to train; the learning rate falls to 0 over it.
+    batch_size
+        Fields a step.
+    learning_rate
+        Its highest value.
+    seed
+        Of all random choices.
+    workers
+        Processes that simulate.
+    """
+
+    out: Path
+    scenes: int = 400
+    movies: tuple[Path, ...] = ()
+    movie_share: float = 0.15
+    minutes: float = 60.0
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    seed: int = 0
+    workers: int = 1
+
+
+class FieldStream(IterableDataset[Fields]):
+    """An endless stream of random batches."""
+
+    def __init__(
+        self,
+        simulated: list[LabelledMovie],
+        real: list[LabelledMovie],
+        recipe: InstancesTraining,
+        start: int,
+    ) -> None:
+        super().__init__()
+        self.simulated = simulated
+        self.real = real
+        self.recipe = recipe
+        self.start = start
+
+    def __iter__(self) -> Iterator[Fields]:
+        """Yield batches; each one depends on the seed and its number alone."""
+        step = self.start
+        while True:
+            rng = np.random.default_rng((self.recipe.seed, step))
+            samples = [sample_field(rng, self._choose(rng)) for _ in range(self.recipe.batch_size)]
+            yield Fields(*(torch.cat(parts) for parts in zip(*samples, strict=True)))
+            step += 1
+
+    def _choose(self, rng: np.random.Generator) -> LabelledMovie:
+        real = self.real and (not self.simulated or rng.random() < self.recipe.movie_share)
+        movies = self.real if real else self.simulated
+        return movies[int(rng.integers(len(movies)))]
+
+
+def compare(network: Yolact, fields: Fields, generator: torch.Generator) -> Losses:
+    """Predict the instances of fields and compare them with the truth."""
+    truths = [truth_of(labels) for labels in fields.labels]
+    return YolactLoss(generator=generator)(network(fields.images), truths)
+
+
+def train(recipe: InstancesTraining, *, report: Callable[[str], None] | None = None) -> Path:
+    """Train and write `cells.safetensors` with its card.
+
+    Parameters
+    ----------
+    recipe
+        How to train.
+    report
+        Called with a line of progress every 20 steps.
+
+    Returns
+    -------
+    Path
+        The weights file.
+    """
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    folder = recipe.out / "scenes"
+    scenes = simulated_scenes(1000, recipe.scenes, folder=folder, workers=recipe.workers)
+    movies = (LabelledMovie(scene, range(len(scene.labels))) for scene in scenes)
+    simulated = [movie for movie in movies if movie.filled]
+    real = [movie for folder in recipe.movies if (movie := _open_movie(folder)).filled]
+    torch.manual_seed(recipe.seed)
+    fitted = fit(
+        Yolact(CELLS, n_classes=2),
+        recipe,
+        stream=lambda step: FieldStream(simulated, real, recipe, step),
+        losses=compare,
+        report=report,
+    )
+    return write_weights(
+        fitted,
+        recipe,
+        name="cells",
+        data="; ".join([f"{recipe.scenes} simulated movies", *(m.name for m in recipe.movies)]),
+        command="napari-vos train instances",
+        training_boxes=fitted.losses["boxes"],
+        training_classes=fitted.losses["classes"],
+        training_masks=fitted.losses["masks"],
+    )
+
+
+def _open_movie(folder: Path) -> LabelledMovie:
+    annotation = find_annotation(folder / "labels.tif")
+    complete = () if annotation is None else annotation.complete_frames
+    return LabelledMovie(open_scene(folder), complete)
