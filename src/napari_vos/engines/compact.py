@@ -159,7 +159,7 @@ class CompactPropagator:
             found += [
                 Found(mask, float(presence), float(quality))
                 for mask, presence, quality in zip(
-                    prediction.mask_logits.float().sigmoid().cpu(),
+                    prediction.mask.cpu(),
                     prediction.presence_logits.float().sigmoid().cpu(),
                     prediction.quality_logits.float().sigmoid().cpu(),
                     strict=True,

@@ -24,6 +24,14 @@ IMAGE_CHANNELS = COLOURS + 1
 STRIDE = 8
 """Window sides are multiples of this; keys and values have this stride."""
 
+COVERAGE = 0.5
+"""Added to the log-odds of every pixel.
+
+The mask of best expected Jaccard index J also holds the pixels with a
+probability from J / (1 + J) to 0.5; without them, unsure outlines shrink from
+frame to frame.
+"""
+
 
 class Prediction(NamedTuple):
     """What the network says about a batch of windows.
@@ -41,6 +49,11 @@ class Prediction(NamedTuple):
     mask_logits: Tensor
     presence_logits: Tensor
     quality_logits: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, 1, H, W) float32 in [0, 1]: above 0.5 where the object is."""
+        return (self.mask_logits.float() + COVERAGE).sigmoid()
 
 
 class ConvNorm(nn.Sequential):

@@ -67,8 +67,7 @@ def roll_out(network: CompactNetwork, clips: Clips, generator: torch.Generator) 
         whole = clips.masks[:, t].sum(dim=(1, 2, 3)) * (WINDOW_SIZE / sides) ** 2
         collected.append(_losses(prediction, target, visible, whole, clips.presence[:, t]))
         with torch.no_grad():
-            probability = prediction.mask_logits.sigmoid()
-            pasted = paste_windows(probability, center, sides, (CANVAS_SIZE, CANVAS_SIZE))
+            pasted = paste_windows(prediction.mask, center, sides, (CANVAS_SIZE, CANVAS_SIZE))
             pasted = pasted * clips.visible[:, t]
             kept = pasted.sum(dim=(1, 2, 3), keepdim=True) > 20
             previous_mask = torch.where(kept, pasted, previous_mask)
