@@ -6,7 +6,7 @@ to the pixels of the images, whatever scale and place the layers have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +116,10 @@ class Place:
         return frames.pop(), found[:, axes]
 
 
-def read_shapes(layer: Shapes, place: Place) -> dict[int, FrameDrawing]:
-    """Return what is drawn in a shapes layer, by frame.
+def read_shapes(
+    layer: Shapes, place: Place, *, only: Collection[int] | None = None
+) -> dict[int, FrameDrawing]:
+    """Return what is drawn in a shapes layer, by frame; of all shapes, or `only` some.
 
     Polygons and ellipses are masks, rectangles boxes, paths and lines scribbles of
     their width. Later masks win. A negative polygon or ellipse is a negative
@@ -131,7 +133,7 @@ def read_shapes(layer: Shapes, place: Place) -> dict[int, FrameDrawing]:
     masks: dict[int, NDArray[np.int64]] = {}
     drawn: dict[int, list[DrawnPrompt]] = {}
     kinds, widths = list(layer.shape_type), list(layer.edge_width)
-    for index, (object_id, positive) in enumerate(_said(layer, place)):
+    for index, object_id, positive in _said(layer, place, only):
         what = f"Shape {index}"
         t, points = place.pixels(layer, np.asarray(layer.data[index]), what)
         prompts = drawn.setdefault(t, [])
@@ -165,8 +167,10 @@ def read_shapes(layer: Shapes, place: Place) -> dict[int, FrameDrawing]:
     return _by_frame(masks, drawn)
 
 
-def read_points(layer: Points, place: Place) -> dict[int, FrameDrawing]:
-    """Return the clicks of a points layer, by frame.
+def read_points(
+    layer: Points, place: Place, *, only: Collection[int] | None = None
+) -> dict[int, FrameDrawing]:
+    """Return the clicks of a points layer, by frame; all, or `only` some.
 
     Raises
     ------
@@ -174,7 +178,7 @@ def read_points(layer: Points, place: Place) -> dict[int, FrameDrawing]:
         If a point can't be used; the message names it.
     """
     drawn: dict[int, list[DrawnPrompt]] = {}
-    for index, (object_id, positive) in enumerate(_said(layer, place)):
+    for index, object_id, positive in _said(layer, place, only):
         t, points = place.pixels(layer, np.asarray(layer.data[index])[None], f"Point {index}")
         drawn.setdefault(t, []).append(point_prompt(t, object_id, points, positive=positive))
     return _by_frame({}, drawn)
@@ -206,10 +210,12 @@ def read_scribbles(
     }
 
 
-def _said(layer: Shapes | Points, place: Place) -> Iterator[tuple[int, bool]]:
-    """Yield of each shape or point the object it speaks of, and whether it lies on it."""
+def _said(
+    layer: Shapes | Points, place: Place, only: Collection[int] | None
+) -> Iterator[tuple[int, int, bool]]:
+    """Yield the number of each shape or point, its object, and whether it lies on it."""
     features = layer.features
-    for index in range(len(layer.data)):
+    for index in range(len(layer.data)) if only is None else sorted(only):
         object_id: Any = place.object_id
         if OBJECT in features:
             object_id = features[OBJECT].iloc[index]
@@ -224,7 +230,7 @@ def _said(layer: Shapes | Points, place: Place) -> Iterator[tuple[int, bool]]:
                 f"Number {index} of '{layer.name}' has the feature {POSITIVE} {positive}; "
                 "expected True or False."
             )
-        yield int(object_id), bool(positive)
+        yield index, int(object_id), bool(positive)
 
 
 def _ratio(layer: Shapes, place: Place) -> float:

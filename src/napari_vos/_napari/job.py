@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,11 @@ from napari_vos.errors import PromptError
 from napari_vos.session import Progress, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    from napari_vos._napari.drawing import FrameDrawing
     from napari_vos._napari.snapshot import ImageSnapshot, PromptSnapshot
     from napari_vos.configs import MivosConfig
     from napari_vos.session.spans import Direction
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """The engine that was asked for, as `Session` takes it."""
+    """The engine that was asked for, as `Session` takes it; or the interactor."""
 
     engine: str = "compact"
     config: MivosConfig | None = None
@@ -41,7 +44,7 @@ class Job:
     Attributes
     ----------
     image, prompts
-        The layers.
+        The layers; no prompts to propagate what the session was told already.
     options
         The engine.
     frames
@@ -54,11 +57,42 @@ class Job:
     """
 
     image: ImageSnapshot
-    prompts: PromptSnapshot
+    prompts: PromptSnapshot | None
     options: EngineOptions = EngineOptions()
     frames: tuple[int, int] | None = None
     direction: Direction = "both"
     folder: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DrawJob:
+    """What to make masks of.
+
+    Attributes
+    ----------
+    image
+        The images.
+    drawings
+        What is drawn, by frame.
+    interactor
+        What makes the masks.
+    options
+        The engine of a session that is new.
+    folder
+        See `Job`.
+    superseded
+        Set it to give up what isn't begun yet: more was drawn, and all is taken anew.
+    done
+        Set when all masks are there.
+    """
+
+    image: ImageSnapshot
+    drawings: Mapping[int, FrameDrawing]
+    interactor: EngineOptions
+    options: EngineOptions = EngineOptions()
+    folder: Path | None = None
+    superseded: Event = field(default_factory=Event)
+    done: Event = field(default_factory=Event)
 
 
 class OpenSessions:
@@ -80,17 +114,40 @@ class OpenSessions:
         """
         with self._working():
             # Before all that takes time: the user may go on painting at once.
-            painted = tuple(job.prompts.painted())
+            prompts = job.prompts
+            painted = [] if prompts is None else [(*frame, prompts) for frame in prompts.painted()]
             session = self.find(job.image, job.folder)
             if session is None:
                 session = self._open(job)
             else:
                 session.choose_engine(**vars(job.options))
             yield session
-            for t, labels in painted:
-                _say(session, t, labels, job.prompts)
+            for t, labels, said in painted:
+                _say(session, t, labels, said)
             with closing(session.propagate(frames=job.frames, direction=job.direction)) as results:
                 yield from results
+
+    def draw(self, job: DrawJob) -> Generator[Session]:
+        """Make masks in a worker: yield the session, then do it.
+
+        Raises
+        ------
+        NapariVosError
+            If anything of it can't be used.
+        """
+        with self._working():
+            session = self.find(job.image, job.folder) or self._open(job)
+            yield session
+            chosen = vars(job.interactor).copy()
+            session.choose_interactor(chosen.pop("engine"), **chosen)
+            for t, drawing in job.drawings.items():
+                if job.superseded.is_set():
+                    return
+                if drawing.masks is not None:
+                    session.add_mask(t, drawing.masks.labels)
+                if drawing.prompts:
+                    session.draw(drawing.prompts)
+            job.done.set()
 
     def step(self, session: Session, action: Callable[[Session], None]) -> Generator[Session]:
         """Undo or redo in a worker: yield the session, then do it."""
@@ -130,7 +187,7 @@ class OpenSessions:
         while self._sessions:
             self._sessions.pop()[1].close()
 
-    def _open(self, job: Job) -> Session:
+    def _open(self, job: Job | DrawJob) -> Session:
         frames = job.image.open()
         if job.folder is not None and is_session(job.folder):
             session = Session.load(job.folder, frames)

@@ -33,6 +33,7 @@ class UserFrames(StrEnum):
 
     PAINTED = "all painted frames"
     SHOWN = "this frame"
+    DRAWN = "what is drawn"
 
 
 @dataclass(frozen=True, eq=False)

@@ -217,6 +217,8 @@ class SessionPrompts(SessionView):
             Where and how it computes.
         """
         choice = EngineChoice(interactor, config, weights, device, precision)
+        if choice == self._interaction.choice:
+            return  # what is loaded stays loaded
         with self._turns.changing():
             self._ledger.folder.describe(interactor=choice.to_json())
             self._interaction = Interaction(self._ledger, self.frames, choice)

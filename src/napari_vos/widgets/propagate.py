@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_vos._napari.folders import SUFFIX
-from napari_vos._napari.job import Job, OpenSessions
+from napari_vos._napari.job import DrawJob, Job, OpenSessions
+from napari_vos._napari.keys import Keys
 from napari_vos._napari.notify import told
 from napari_vos._napari.run import Run
 from napari_vos._napari.settings import prefer_reader
 from napari_vos._napari.snapshot import METADATA, UserFrames, take_image, take_prompts
 from napari_vos.errors import FramesError
 from napari_vos.session import Finish, Progress, Session
+from napari_vos.widgets.draw import DrawPanel
 from napari_vos.widgets.form import PropagateForm
 
 if TYPE_CHECKING:
     import napari
 
     from napari_vos._napari.snapshot import ImageSnapshot
+    from napari_vos._napari.strokes import Strokes, Taken
 
 _ENDS = {
     Finish.CANCELLED: "Cancelled; finished frames are kept. Propagate goes on from there.",
@@ -44,13 +48,16 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         prefer_reader(SUFFIX)
         form = PropagateForm()
-        propagate = PushButton(text="Propagate", tooltip="Carry the masks through time.")
-        cancel = PushButton(text="Cancel", enabled=False, tooltip="Stop; finished frames are kept.")
+        draw = DrawPanel(napari_viewer)
+        propagate = PushButton(text="Propagate (Alt-R)", tooltip="Carry the masks through time.")
+        cancel = PushButton(
+            text="Cancel (Alt-C)", enabled=False, tooltip="Stop; finished frames are kept."
+        )
         choose = PushButton(
             text="Open session…", tooltip="Show a session's folder and go on with it."
         )
         undo = PushButton(
-            text="Undo",
+            text="Undo (Alt-U)",
             enabled=False,
             tooltip="Take back the last run, then the masks it was given.",
         )
@@ -61,13 +68,15 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             Container(widgets=row, layout="horizontal", labels=False)
             for row in ([propagate, cancel], [undo, redo, choose])
         ]
-        super().__init__(widgets=[form.container, *rows, bar, status], labels=False)
-        self.form, self.propagate, self.cancel = form, propagate, cancel
+        super().__init__(widgets=[form.container, draw, *rows, bar, status], labels=False)
+        self.form, self.draw, self.propagate, self.cancel = form, draw, propagate, cancel
         self.undo, self.redo, self.choose = undo, redo, choose
         self.bar, self.status = bar, status
         self.run: Run | None = None
         self._viewer = napari_viewer
         self._sessions = OpenSessions()
+        self._drawing: DrawJob | None = None
+        self._is_more_drawn = False
         self.form.new_labels.clicked.connect(self._add_labels)
         self.form.follow.changed.connect(self._follow)
         self.propagate.clicked.connect(self._start)
@@ -75,6 +84,12 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.undo.clicked.connect(partial(self._step, Session.undo, "Undone."))
         self.redo.clicked.connect(partial(self._step, Session.redo, "Done again."))
         self.choose.clicked.connect(self._choose_session)
+        self.draw.requested.connect(self._draw)
+        for kind, button in self.draw.new_layers.items():
+            button.clicked.connect(partial(self._add_layer, kind))
+        buttons = {"Alt-R": propagate, "Alt-C": cancel, "Alt-U": undo, "Alt-M": draw.make}
+        actions = {key: partial(_press, button) for key, button in buttons.items()}
+        self._keys = Keys(napari_viewer, {**actions, "Alt-T": draw.toggle_negative})
         for field in (self.form.image, self.form.labels, self.form.folder):
             field.changed.connect(self._fit_buttons)
         self.native.destroyed.connect(self._leave)
@@ -92,6 +107,33 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         with told():
             job = self._take_job()
             self._begin(job.image, partial(self._sessions.run, job), "Preparing…", "Done.")
+
+    def _draw(self, again: bool) -> None:
+        """Make masks of what is drawn; of all of it, when what goes on has ended."""
+        if self._is_running:
+            self._is_more_drawn = True
+            if self._drawing is not None:
+                self._drawing.superseded.set()
+            return
+        with told():
+            image = take_image(self.form.image.value)
+            found = self.draw.read(self.form.image.value, image, again=again)
+            if found is None:
+                return
+            strokes, taken = found
+            job = DrawJob(image, taken.drawings, self.draw.chosen, self.form.options, self._folder)
+            self._drawing = job
+            self._begin(image, partial(self._sessions.draw, job), "Making masks…", "Masks made.")
+            if self.run is not None:
+                self.run.finished.connect(partial(self._keep_drawn, job, strokes, taken))
+
+    def _keep_drawn(self, job: DrawJob, strokes: Strokes, taken: Taken, finish: Finish) -> None:
+        self._drawing = None
+        # What was refused isn't tried again with each stroke to come.
+        if job.done.is_set() or finish is Finish.FAILED:
+            strokes.keep(taken)
+        if job.done.is_set():
+            self.form.user_frames.value = str(UserFrames.DRAWN)
 
     def _step(self, action: Callable[[Session], None], done: str) -> None:
         with told():
@@ -124,10 +166,13 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
 
     def _take_job(self) -> Job:
         image = take_image(self.form.image.value)
-        layer = self.form.labels.value
+        user_frames = UserFrames(self.form.user_frames.value)
+        prompts = None
+        if user_frames is not UserFrames.DRAWN:
+            prompts = take_prompts(self.form.labels.value, image, self._viewer, user_frames)
         return Job(
             image,
-            take_prompts(layer, image, self._viewer, UserFrames(self.form.user_frames.value)),
+            prompts,
             self.form.options,
             self.form.frames,
             self.form.direction.value,
@@ -155,7 +200,10 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             self._tell("Stopping after the frame in work…")
 
     def _leave(self) -> None:
-        """Hear no more of a run: what would show it is gone."""
+        """Hear no more of keys, layers and a run: what would show it is gone."""
+        self._keys.unbind()
+        self.draw.leave()
+        self._is_more_drawn = False
         if self.run is not None:
             for signal in (self.run.estimated, self.run.progressed, self.run.finished):
                 signal.disconnect()
@@ -175,6 +223,9 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def _show_end(self, done: str, finish: Finish) -> None:
         self._fit_buttons()
         self._tell(_ENDS.get(finish, done))
+        if self._is_more_drawn:
+            self._is_more_drawn = False
+            QTimer.singleShot(0, partial(self._draw, again=False))
 
     def _fit_buttons(self) -> None:
         """Enable what can be pressed now."""
@@ -193,6 +244,10 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             layer.mode = "paint"
             self.form.labels.value = layer
 
+    def _add_layer(self, kind: str) -> None:
+        with told():
+            self.draw.add_layer(kind, take_image(self.form.image.value))
+
     def _choose_session(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self.native, "Open session")
         if chosen:
@@ -205,6 +260,11 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             labels = next(layer for layer in layers if METADATA in layer.metadata)
             self.form.labels.value = labels
             self.form.user_frames.value = str(UserFrames.SHOWN)
+
+
+def _press(button: PushButton) -> None:
+    if button.enabled:
+        button.changed.emit(True)
 
 
 def _window(widget: QWidget) -> QWidget:

@@ -1,0 +1,220 @@
+"""The part of the Propagate widget for drawing roughly: strokes, clicks, boxes become masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, PushButton, SpinBox
+from napari.layers import Labels, Points, Shapes
+from psygnal import Signal
+
+from napari_vos._napari.drawing import Place
+from napari_vos._napari.job import EngineOptions
+from napari_vos._napari.snapshot import METADATA, ImageSnapshot, shown_frame
+from napari_vos._napari.strokes import DrawingLayer, Strokes, Taken, negative_label
+from napari_vos.engines import INTERACTORS
+from napari_vos.errors import PromptError
+from napari_vos.prompts import MAX_OBJECT_ID
+from napari_vos.session.interaction import INTERACTOR
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+
+NEW_LAYERS = {
+    "shapes": "Boxes, polygons, ellipses, lines and paths.",
+    "points": "Clicks.",
+    "scribbles": "Strokes painted with the brush: each label is an object.",
+}
+"""What can be drawn on, with what it is for."""
+
+
+class DrawPanel(Container):  # type: ignore[type-arg]
+    """Chooses a layer to draw on, what is drawn, and what makes masks of it.
+
+    Parameters
+    ----------
+    viewer
+        The window.
+    """
+
+    requested: ClassVar[Signal] = Signal(bool)
+    """Masks are wanted: of what is new; if True, and nothing is, of the shown frame again."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._strokes: dict[int, Strokes] = {}
+        self._heard: DrawingLayer | None = None
+        self.layer = ComboBox(
+            label="draw on",
+            choices=self._drawable,
+            nullable=True,
+            tooltip="The layer with your strokes, clicks and shapes.",
+        )
+        self.new_layers = {
+            kind: PushButton(text=f"New {kind}", tooltip=tooltip)
+            for kind, tooltip in NEW_LAYERS.items()
+        }
+        self.object_id = SpinBox(
+            label="object",
+            min=1,
+            max=MAX_OBJECT_ID,
+            value=1,
+            tooltip="Whose the next strokes, clicks and shapes are.",
+        )
+        self.negative = CheckBox(
+            text="Not the object (Alt-T)",
+            tooltip="What is drawn next lies on what is no part of the object.",
+        )
+        self.interactor = ComboBox(
+            label="interactor",
+            choices=INTERACTORS,
+            value=INTERACTOR,
+            tooltip="What makes masks of what is drawn.",
+        )
+        self.weights = FileEdit(
+            label="its weights",
+            nullable=True,
+            value=None,
+            tooltip="A weights file; empty for those that come with the plugin. 'mivos' needs one.",
+        )
+        self.automatic = CheckBox(
+            text="As I draw", value=True, tooltip="Make the mask at the end of each stroke."
+        )
+        self.make = PushButton(
+            text="Make masks (Alt-M)",
+            tooltip="Make masks of what is new on the layer; if nothing is, of the frame in view "
+            "again.",
+        )
+        buttons: Container[Any] = Container(
+            widgets=list(self.new_layers.values()), layout="horizontal", labels=False
+        )
+        aim: Container[Any] = Container(
+            widgets=[self.object_id, self.negative],
+            layout="horizontal",
+            labels=False,
+            label="object",
+        )
+        making: Container[Any] = Container(
+            widgets=[self.make, self.automatic], layout="horizontal", labels=False
+        )
+        super().__init__(widgets=[self.layer, buttons, aim, self.interactor, self.weights, making])
+        self.layer.changed.connect(self._listen)
+        self.object_id.changed.connect(self._aim)
+        self.negative.changed.connect(self._aim)
+        self.make.clicked.connect(self.ask)
+
+    @property
+    def chosen(self) -> EngineOptions:
+        """The interactor that is asked for."""
+        path = cast("Path | None", self.weights.value)
+        weights = None if path is None or str(path) in ("", ".") else path
+        name = self.interactor.value
+        return EngineOptions(name, weights=None if name == "random_walker" else weights)
+
+    def ask(self) -> None:
+        """Ask for masks, as the button does."""
+        self.requested.emit(True)
+
+    def toggle_negative(self) -> None:
+        """Draw on the object instead of off it, or the other way round."""
+        self.negative.value = not self.negative.value
+
+    def add_layer(self, kind: str, image: ImageSnapshot) -> None:
+        """Add a layer to draw on, one of `NEW_LAYERS`, and choose it."""
+        name = f"{image.name} {kind}"
+        n_dims = len(image.letters)
+        layer: DrawingLayer
+        if kind == "shapes":
+            layer = Shapes(ndim=n_dims, name=name, face_color="transparent", **image.placement)
+            layer.mode = "add_rectangle"
+        elif kind == "points":
+            layer = Points(ndim=n_dims, name=name, **image.placement)
+            layer.mode = "add"
+        else:
+            layer = Labels(np.zeros(image.shape, np.uint16), name=name, **image.placement)
+            layer.mode = "paint"
+            layer.brush_size = 3
+        self._viewer.add_layer(layer)
+        self.layer.reset_choices()
+        self.layer.value = layer
+
+    def read(
+        self, image_layer: Image, image: ImageSnapshot, *, again: bool
+    ) -> tuple[Strokes, Taken] | None:
+        """Return what is drawn and no mask was made of yet; None if nothing is.
+
+        Raises
+        ------
+        PromptError
+            If no layer is chosen, or what is drawn can't be used.
+        """
+        layer: DrawingLayer | None = self.layer.value
+        if layer is None:
+            raise PromptError(
+                "No layer to draw on is chosen. Press 'New shapes', 'New points' or 'New "
+                "scribbles', and draw on the images."
+            )
+        shown = shown_frame(image, self._viewer)
+        place = Place(image_layer, image, shown, int(self.object_id.value))
+        strokes = self._strokes_of(layer)
+        taken = strokes.read(place, self._viewer, again=again)
+        return None if taken is None else (strokes, taken)
+
+    def leave(self) -> None:
+        """Hear no more of layers."""
+        if self._heard is not None:
+            _events_of(self._heard).disconnect(self._drawn)
+            if isinstance(self._heard, Labels):
+                self._heard.events.selected_label.disconnect(self._follow_label)
+            self._heard = None
+
+    def _drawable(self, _: object) -> list[DrawingLayer]:
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Shapes | Points | Labels) and METADATA not in layer.metadata
+        ]
+
+    def _strokes_of(self, layer: DrawingLayer) -> Strokes:
+        found = self._strokes.get(id(layer))
+        if found is None or found.layer is not layer:
+            found = self._strokes[id(layer)] = Strokes(layer)
+        return found
+
+    def _listen(self, layer: DrawingLayer | None) -> None:
+        self.leave()
+        there = {id(each) for each in self._viewer.layers}
+        self._strokes = {key: each for key, each in self._strokes.items() if key in there}
+        if layer is not None:
+            self._heard = layer
+            self._aim()
+            _events_of(layer).connect(self._drawn)
+            if isinstance(layer, Labels):
+                layer.events.selected_label.connect(self._follow_label)
+
+    def _aim(self) -> None:
+        if self._heard is not None:
+            aimed = self._strokes_of(self._heard)
+            aimed.aim(int(self.object_id.value), positive=not self.negative.value)
+
+    def _follow_label(self) -> None:
+        """Take the object that was chosen in the controls of a labels layer."""
+        layer = self._heard
+        if isinstance(layer, Labels) and layer.selected_label:
+            negative = layer.selected_label == negative_label(layer)
+            if not negative:
+                self.object_id.value = layer.selected_label
+            self.negative.value = negative
+
+    def _drawn(self, event: Any) -> None:
+        # Shapes and points tell of more than what is added.
+        is_stroke = isinstance(self._heard, Labels) or str(event.action) == "added"
+        if is_stroke and self.automatic.value:
+            self.requested.emit(False)
+
+
+def _events_of(layer: DrawingLayer) -> Any:
+    return layer.events.paint if isinstance(layer, Labels) else layer.events.data
