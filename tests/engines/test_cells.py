@@ -54,6 +54,7 @@ def test_a_frame_wider_than_the_network_sees(frames: FrameStack, weights: Path) 
     detector = create_detector("cells", frames, weights=weights, device="cpu")
     raw = detector.detect(1)
     assert len(raw.tiles) == 2
+    assert raw.nbytes >= 2 * 4 * 32 * (SIDE // 2) ** 2
     found = raw.instances(score=0.05, overlap=0.5)
     assert found.labels.shape == (90, 300)
     assert np.unique(found.labels[found.labels > 0]).tolist() == list(

@@ -19,6 +19,7 @@ PROPAGATORS = ("compact", "mivos", "mast")
 PUBLISHED = {
     "mivos": "https://github.com/hkchengrex/MiVOS",
     "mast": "https://github.com/zlai0/MAST",
+    "yolact": "https://github.com/dbolya/yolact",
 }
 """Where the authors publish the weights of engines that come without."""
 

@@ -215,6 +215,11 @@ class FrameInstances:
 class RawDetections(Protocol):
     """What a detector has seen on a frame: thresholds are applied without looking again."""
 
+    @property
+    def nbytes(self) -> int:
+        """Main memory it takes, about."""
+        ...
+
     def instances(self, *, score: float, overlap: float) -> FrameInstances:
         """Return the instances these thresholds leave.
 

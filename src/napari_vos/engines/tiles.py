@@ -74,6 +74,11 @@ class TiledDetections:
     seen: tuple[RawDetections, ...]
     shape: tuple[int, int]
 
+    @property
+    def nbytes(self) -> int:
+        """Main memory of what was seen."""
+        return sum(raw.nbytes for raw in self.seen)
+
     def instances(self, *, score: float = 0.3, overlap: float = 0.5) -> FrameInstances:
         """Return what these thresholds leave; see `RawDetections.instances`.
 

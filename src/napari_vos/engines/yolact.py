@@ -17,6 +17,7 @@ import torch
 from napari_vos import checkpoints
 from napari_vos.configs import YolactConfig
 from napari_vos.device import choose_device, choose_precision
+from napari_vos.engines import PUBLISHED
 from napari_vos.engines.yolact_detections import YolactDetections
 from napari_vos.errors import WeightsError
 from napari_vos.networks.yolact import Prediction, Yolact, prepare_images, select_candidates
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from napari_vos.frames import FrameStack
-
-AUTHORS = "https://github.com/dbolya/yolact"
-"""Where the authors publish their weights."""
 
 COLOURS = 3
 BRIGHTEST = 255
@@ -69,7 +67,7 @@ class YolactDetector:
         if weights is None:
             raise WeightsError(
                 "The detector 'yolact' comes without weights: name a file of those that the "
-                f"authors publish at {AUTHORS}."
+                f"authors publish at {PUBLISHED['yolact']}."
             )
         chosen = choose_device(device)
         dtype = choose_precision(precision, chosen)

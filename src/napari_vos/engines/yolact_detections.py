@@ -51,6 +51,11 @@ class YolactDetections:
     score_masks: Callable[[Tensor], Tensor] | None
     max_instances: int
 
+    @property
+    def nbytes(self) -> int:
+        """Main memory of prototypes and candidates."""
+        return sum(values.nbytes for values in (self.prototypes, *self.candidates))
+
     @torch.inference_mode()
     def instances(self, *, score: float = 0.3, overlap: float = 0.5) -> FrameInstances:
         """Return what these thresholds leave; see `RawDetections.instances`."""

@@ -34,10 +34,10 @@ class PropagateForm:
     """What to propagate, how, and where to keep it."""
 
     def __init__(self) -> None:
-        self.image = _choice_of(
+        self.image = layer_choice(
             napari.layers.Image, label="images", tooltip="A time-lapse (T, Y, X)."
         )
-        self.labels = _choice_of(
+        self.labels = layer_choice(
             napari.layers.Labels,
             label="labels",
             tooltip="The layer on which you have painted objects, on one frame or more.",
@@ -129,11 +129,11 @@ class PropagateForm:
     @property
     def options(self) -> EngineOptions:
         """The engine that is asked for."""
-        fusion = _path(self.fusion_weights) if self.engine.value == "mivos" else None
+        fusion = chosen_path(self.fusion_weights) if self.engine.value == "mivos" else None
         return EngineOptions(
             self.engine.value,
             None if fusion is None else MivosConfig(fusion_weights=str(fusion)),
-            _path(self.weights),
+            chosen_path(self.weights),
             self.device.value,
             self.precision.value,
         )
@@ -141,7 +141,7 @@ class PropagateForm:
     @property
     def session_folder(self) -> Path | None:
         """The folder that is asked for."""
-        return _path(self.folder)
+        return chosen_path(self.folder)
 
     @property
     def frames(self) -> tuple[int, int] | None:
@@ -167,11 +167,12 @@ class PropagateForm:
         self.published.value = f'Weights are <a href="{address}">published by the authors</a>.'
 
 
-def _choice_of(kind: type, *, label: str, tooltip: str) -> Any:
+def layer_choice(kind: type, *, label: str, tooltip: str) -> Any:
     """Return a combo box with the viewer's layers of a kind."""
     return create_widget(annotation=kind, label=label, options={"tooltip": tooltip})
 
 
-def _path(field: FileEdit) -> Path | None:
+def chosen_path(field: FileEdit) -> Path | None:
+    """Return the file or folder that a field names; None if it is empty."""
     value = cast("Path | None", field.value)
     return None if value is None or str(value) in ("", ".") else value
