@@ -214,3 +214,23 @@ def test_keys_press_buttons_and_are_freed(drawing: Any, qtbot: Any) -> None:
         widget.native.deleteLater()
     assert KeyBinding.from_str("Alt-M") not in viewer.keymap
     viewer.layers["phase points"].add(at_cell((10, 31)))  # nobody hears
+
+
+def test_the_next_frame_to_check_is_shown(drawing: Any) -> None:
+    viewer, widget = drawing
+    assert not widget.check.enabled
+    click(drawing)
+    drawing.finish()
+    drawing.press("propagate")
+    drawing.finish()
+
+    def shown() -> float:
+        viewer.keymap[KeyBinding.from_str("Alt-N")](viewer)
+        drawing.finish()
+        return viewer.dims.point[0] / 2
+
+    # The fake engine gets less sure with each frame from the fifth.
+    assert shown() == 11
+    second = shown()
+    assert second in (0, 10)
+    assert f"Frame {second:.0f}:" in widget.status.value

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 
-from napari_vos._napari.snapshot import METADATA, ImageSnapshot, shown_frame
+from napari_vos._napari.snapshot import METADATA, ImageSnapshot, show_frame, shown_frame
 from napari_vos._napari.spread import SpreadLabels
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ResultLayer:
             return
         t = shown_frame(self._image, self._viewer)
         if follow and latest is not None and t is not None and t != latest:
-            self._go_to(latest)
+            show_frame(self._image, self._viewer, latest)
         elif t is None or t in self._changed:
             self._layer.refresh()
         self._changed.clear()
@@ -86,13 +86,6 @@ class ResultLayer:
         self._layer.editable = True
         if self.is_there:
             self._layer.refresh()
-
-    def _go_to(self, t: int) -> None:
-        time_axis = self._image.letters.index("T")
-        scale = self._image.placement["scale"][time_axis]
-        translate = self._image.placement["translate"][time_axis]
-        axis = self._viewer.dims.ndim - len(self._image.letters) + time_axis
-        self._viewer.dims.set_point(axis, t * scale + translate)
 
 
 def find_result(viewer: ViewerModel, folder: Path) -> Labels | None:

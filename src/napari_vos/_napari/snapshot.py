@@ -229,6 +229,14 @@ def shown_frame(image: ImageSnapshot, viewer: ViewerModel) -> int | None:
     return round(float(t))
 
 
+def show_frame(image: ImageSnapshot, viewer: ViewerModel, t: int) -> None:
+    """Move the view to a frame."""
+    time_axis = image.letters.index("T")
+    scale, translate = (image.placement[key][time_axis] for key in ("scale", "translate"))
+    axis = viewer.dims.ndim - len(image.letters) + time_axis
+    viewer.dims.set_point(axis, t * scale + translate)
+
+
 def _largest(data: Any) -> Any:
     return data[0] if isinstance(data, list) else data
 

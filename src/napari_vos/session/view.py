@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari_vos.errors import PromptError, StoreError
 from napari_vos.io import Judgement, ObjectRow, object_table, write_labels, write_table
+from napari_vos.session.attention import worth_by_frame
 from napari_vos.session.marks import MarkKind, object_ids
 from napari_vos.session.merge import cut_window
 from napari_vos.store.evidence import Box
@@ -60,6 +61,33 @@ class SessionView:
             for t in range(self._ledger.n_frames)
             for object_id, entry in self._ledger.index(t).entries.items()
         }
+
+    def next_frame(self, *, skip: Collection[int] = ()) -> int | None:
+        """Return the frame on which a correction is worth most.
+
+        That is where the masks of many objects are doubtful, far from the frames on
+        which the user has marked these objects; see `worth_by_frame`. What the user
+        has marked or accepted is in no doubt.
+
+        Parameters
+        ----------
+        skip
+            Frames that were looked at already.
+
+        Returns
+        -------
+        int or None
+            The frame; None if nothing is in doubt.
+        """
+        locked = self._ledger.history.state.locked_ids
+        doubts = {
+            (t, i): 1 - confidence
+            for (t, i), confidence in self.confidence.items()
+            if confidence < 1 and i not in locked(t) and t not in skip
+        }
+        user_frames = {i: self.user_frames(i) for _, i in doubts}
+        worth = worth_by_frame(doubts, user_frames)
+        return max(worth, key=lambda t: worth[t], default=None)
 
     def probability(
         self, t: int, object_id: int, window: Box | None = None

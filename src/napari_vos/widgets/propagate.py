@@ -18,7 +18,13 @@ from napari_vos._napari.keys import Keys
 from napari_vos._napari.notify import told
 from napari_vos._napari.run import Run
 from napari_vos._napari.settings import prefer_reader
-from napari_vos._napari.snapshot import METADATA, UserFrames, take_image, take_prompts
+from napari_vos._napari.snapshot import (
+    METADATA,
+    UserFrames,
+    show_frame,
+    take_image,
+    take_prompts,
+)
 from napari_vos.errors import FramesError
 from napari_vos.session import Finish, Progress, Session
 from napari_vos.widgets.draw import DrawPanel
@@ -62,21 +68,27 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             tooltip="Take back the last run, then the masks it was given.",
         )
         redo = PushButton(text="Redo", enabled=False, tooltip="Do again what was undone last.")
+        check = PushButton(
+            text="Next frame to check (Alt-N)",
+            enabled=False,
+            tooltip="Go to the frame where a correction is worth most; again for the one after.",
+        )
         bar = ProgressBar(label="", min=0, max=1, value=0)
         status = Label(value="")
         rows: list[Container[Any]] = [
             Container(widgets=row, layout="horizontal", labels=False)
-            for row in ([propagate, cancel], [undo, redo, choose])
+            for row in ([propagate, cancel, check], [undo, redo, choose])
         ]
         super().__init__(widgets=[form.container, draw, *rows, bar, status], labels=False)
         self.form, self.draw, self.propagate, self.cancel = form, draw, propagate, cancel
         self.undo, self.redo, self.choose = undo, redo, choose
-        self.bar, self.status = bar, status
+        self.check, self.bar, self.status = check, bar, status
         self.run: Run | None = None
         self._viewer = napari_viewer
         self._sessions = OpenSessions()
         self._drawing: DrawJob | None = None
         self._is_more_drawn = False
+        self._checked: set[int] = set()
         self.form.new_labels.clicked.connect(self._add_labels)
         self.form.follow.changed.connect(self._follow)
         self.propagate.clicked.connect(self._start)
@@ -87,7 +99,14 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.draw.requested.connect(self._draw)
         for kind, button in self.draw.new_layers.items():
             button.clicked.connect(partial(self._add_layer, kind))
-        buttons = {"Alt-R": propagate, "Alt-C": cancel, "Alt-U": undo, "Alt-M": draw.make}
+        self.check.clicked.connect(self._check)
+        buttons = {
+            "Alt-R": propagate,
+            "Alt-C": cancel,
+            "Alt-U": undo,
+            "Alt-M": draw.make,
+            "Alt-N": check,
+        }
         actions = {key: partial(_press, button) for key, button in buttons.items()}
         self._keys = Keys(napari_viewer, {**actions, "Alt-T": draw.toggle_negative})
         for field in (self.form.image, self.form.labels, self.form.folder):
@@ -106,6 +125,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def _start(self) -> None:
         with told():
             job = self._take_job()
+            self._checked.clear()
             self._begin(job.image, partial(self._sessions.run, job), "Preparing…", "Done.")
 
     def _draw(self, again: bool) -> None:
@@ -141,6 +161,34 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             if session is not None:
                 work = partial(self._sessions.step, session, action)
                 self._begin(take_image(self.form.image.value), work, "Reading…", done)
+
+    def _check(self) -> None:
+        """Go to the next frame to check; those looked at since the last run are left out."""
+        with told():
+            session = self._find_session()
+            if session is None:
+                return
+            image = take_image(self.form.image.value)
+            found: list[int | None] = []
+            seen = frozenset(self._checked)
+
+            def look(session: Session) -> None:
+                found.append(session.next_frame(skip=seen))
+
+            work = partial(self._sessions.step, session, look)
+            self._begin(image, work, "Looking…", "")
+            if self.run is not None:
+                self.run.finished.connect(lambda _: self._show_check(image, found))
+
+    def _show_check(self, image: ImageSnapshot, found: list[int | None]) -> None:
+        t = found[0] if found else None
+        if t is None:
+            self._checked.clear()
+            self._tell("Nothing else is in doubt. Press again to begin anew.")
+        else:
+            self._checked.add(t)
+            show_frame(image, self._viewer, t)
+            self._tell(f"Frame {t}: correct it, or press again for the next one.")
 
     def _begin(
         self,
@@ -234,6 +282,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.cancel.enabled = self._is_running
         self.undo.enabled = session is not None and session.can_undo
         self.redo.enabled = session is not None and session.can_redo
+        self.check.enabled = session is not None
 
     def _add_labels(self) -> None:
         with told():
