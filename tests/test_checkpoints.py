@@ -160,8 +160,7 @@ def test_old_files_without_counters(tmp_path: Path) -> None:
 
 
 def test_counters_of_a_loaded_network_are_its_own(tmp_path: Path) -> None:
-    (entry,) = checkpoints.registered()
-    network = checkpoints.load_network("compact", entry.path)
+    network = checkpoints.load_network("compact", checkpoints.resolve(None, "compact"))
     counters = [b for name, b in network.named_buffers() if name.endswith("num_batches_tracked")]
     counters[0] += 1
     assert counters[0] == counters[1] + 1
@@ -267,10 +266,18 @@ def test_only_what_fits_is_converted(tmp_path: Path, state: State) -> None:
     assert not target.exists()
 
 
-def test_the_shipped_card_fits_its_weights() -> None:
-    (entry,) = checkpoints.registered()
+@pytest.mark.parametrize("entry", checkpoints.registered(), ids=lambda entry: entry.name)
+def test_the_shipped_card_fits_its_weights(entry: checkpoints.WeightsEntry) -> None:
     assert entry.card["sha256"] == hashlib.sha256(entry.path.read_bytes()).hexdigest()
-    assert checkpoints.identify(entry.path).fits
+    found = checkpoints.identify(entry.path)
+    assert found.fits
+    assert found.network == entry.network == entry.name
+
+
+def test_what_is_shipped() -> None:
+    names = {entry.name for entry in checkpoints.registered()}
+    assert {"compact", "compact_fusion"} <= names
+    assert sum(entry.path.stat().st_size for entry in checkpoints.registered()) < 40e6
 
 
 def test_unknown_name() -> None:

@@ -58,7 +58,7 @@ class CompactConfig:
         },
     )
     fusion: str = field(
-        default="linear",
+        default="learned",
         metadata={
             "help": "How a correction is fused with the masks before it.",
             "choices": ("learned", "linear", "none"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_vos.training import compact, interaction, mast
+from napari_vos.training import compact, fusion, interaction, mast
 
 
 @pytest.fixture
@@ -81,3 +81,13 @@ def test_interaction_defaults_are_those_of_the_recipe(run_json, monkeypatch):
     out = Path("napari-vos-interaction")
     assert run_json("train", "interaction") == {"weights": str(out / "file")}
     assert asked == [interaction.InteractionTraining(out=out)]
+
+
+def test_fusion_defaults_are_those_of_the_recipe(run_json, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        fusion, "train", lambda recipe, *, report: asked.append(recipe) or recipe.out / "file"
+    )
+    out = Path("napari-vos-fusion")
+    assert run_json("train", "fusion") == {"weights": str(out / "file")}
+    assert asked == [fusion.FusionTraining(out=out)]

@@ -112,5 +112,5 @@ def test_it_is_the_same_each_time(walker) -> None:
 def test_made_by_name(walker) -> None:
     made = create_interactor("random_walker", walker.frames, config=RandomWalkerConfig(beta=50))
     assert json.loads(json.dumps(dict(made.plan)))["config"] == {"beta": 50, "reach": 32}
-    with pytest.raises(NapariVosError, match="'magic'; expected one of random_walker, mivos"):
+    with pytest.raises(NapariVosError, match="'magic'; expected one of compact, random"):
         create_interactor("magic", walker.frames)

@@ -10,6 +10,12 @@ import typer
 from napari_vos.cli.options import AsJson, report
 from napari_vos.errors import FramesError
 
+Out = Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")]
+Minutes = Annotated[float, typer.Option(min=0, help="How long to train.")]
+Scenes = Annotated[int, typer.Option(min=1, help="Number of simulated movies.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that simulate.")]
+Seed = Annotated[int, typer.Option(help="Of all random choices.")]
+
 train = typer.Typer(help="Train a network by its recipe.")
 
 
@@ -31,17 +37,15 @@ def _checked(movies: list[Path] | None) -> tuple[Path, ...]:
 
 @train.command()
 def compact(
-    out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
-        "napari-vos-training"
-    ),
-    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 60.0,
-    scenes: Annotated[int, typer.Option(min=1, help="Number of simulated movies.")] = 400,
+    out: Out = Path("napari-vos-training"),
+    minutes: Minutes = 60.0,
+    scenes: Scenes = 400,
     movie: Annotated[
         list[Path] | None,
         typer.Option(help="Folder with images.tif and labels.tif to mix in; may be repeated."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    workers: Workers = 1,
+    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train the compact network on simulated movies, on the GPU if there is one.
@@ -59,14 +63,32 @@ def compact(
 
 
 @train.command()
+def fusion(
+    out: Out = Path("napari-vos-fusion"),
+    minutes: Minutes = 12.0,
+    scenes: Scenes = 320,
+    workers: Workers = 1,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the network that fuses corrections, on what the compact engine makes of movies.
+
+    Called again with the same folder, a stopped training goes on.
+    """
+    from napari_vos.training.fusion import FusionTraining, train
+
+    recipe = FusionTraining(out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers)
+    path = train(recipe, report=lambda line: typer.echo(line, err=True))
+    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+
+
+@train.command()
 def interaction(
-    out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
-        "napari-vos-interaction"
-    ),
-    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 30.0,
-    scenes: Annotated[int, typer.Option(min=1, help="Number of simulated movies.")] = 320,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    out: Out = Path("napari-vos-interaction"),
+    minutes: Minutes = 30.0,
+    scenes: Scenes = 320,
+    workers: Workers = 1,
+    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train the network that makes masks of what is drawn, on the GPU if there is one.
@@ -84,11 +106,9 @@ def interaction(
 
 @train.command()
 def instances(
-    out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
-        "napari-vos-instances"
-    ),
-    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 60.0,
-    scenes: Annotated[int, typer.Option(min=1, help="Number of simulated movies.")] = 400,
+    out: Out = Path("napari-vos-instances"),
+    minutes: Minutes = 60.0,
+    scenes: Scenes = 400,
     movie: Annotated[
         list[Path] | None,
         typer.Option(
@@ -96,8 +116,8 @@ def instances(
             "mask is background on the annotated_frames of a meta.json beside them alone."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    workers: Workers = 1,
+    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train the network that finds cells on simulated movies, on the GPU if there is one.
@@ -116,13 +136,11 @@ def instances(
 
 @train.command()
 def refinement(
-    out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
-        "napari-vos-refinement"
-    ),
-    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 20.0,
-    scenes: Annotated[int, typer.Option(min=1, help="Number of simulated movies.")] = 400,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    out: Out = Path("napari-vos-refinement"),
+    minutes: Minutes = 20.0,
+    scenes: Scenes = 400,
+    workers: Workers = 1,
+    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train the network that refines masks on simulated movies, on the GPU if there is one.
@@ -145,7 +163,7 @@ def mast(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and weights.")] = Path(
         "napari-vos-training"
     ),
-    minutes: Annotated[float, typer.Option(min=0, help="How long to train.")] = 60.0,
+    minutes: Minutes = 60.0,
     scenes: Annotated[
         int | None,
         typer.Option(min=0, help="Number of simulated movies; 400 without IMAGES, else 0."),
@@ -153,8 +171,8 @@ def mast(
     start_from: Annotated[
         str | None, typer.Option(help="Weights to begin with: a file or a registered name.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
+    workers: Workers = 1,
+    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train the MAST network on time-lapses without labels, on the GPU if there is one.

@@ -94,8 +94,8 @@ class Scores(NamedTuple):
             index, y, x = (places.cpu().numpy() for places in there)
             parts.append((index, y + rows.start, x, objects[there].cpu().numpy()))
             totals.append(scores.sum(dim=0).cpu().numpy())
-        joined = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return cls(*joined, np.concatenate(totals))
+        index, y, x, score = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return cls(index, y, x, score, np.concatenate(totals))
 
 
 SMALLEST_SCORE = 1e-3
@@ -134,7 +134,8 @@ class Enlargement:
             (Y, X), the probability of all frozen objects together.
         """
         total = self._rows @ scores.total @ self._columns.T
-        share = (1 - frozen).clip(0, 1) / np.maximum(total, SMALLEST_SCORE)
+        left = (1 - frozen).clip(0, 1)
+        share: NDArray[np.float32] = np.divide(left, np.maximum(total, SMALLEST_SCORE))
         order = np.argsort(scores.object_index, kind="stable")
         begins = np.searchsorted(scores.object_index[order], np.arange(len(object_ids) + 1))
         found = {}
@@ -176,7 +177,7 @@ class Enlargement:
             around.top + inner.bottom,
             around.left + inner.right,
         )
-        window = plane[inner.slices]
+        window = np.asarray(plane[inner.slices], np.float32)
         return ObjectEvidence(
             object_id, box, window.astype(np.float16), expected_jaccard(window), Source.PROPAGATED
         )

@@ -60,7 +60,7 @@ class FusionTraining:
     """
 
     out: Path
-    scenes: int = 120
+    scenes: int = 320
     minutes: float = 12.0
     batch_size: int = 16
     learning_rate: float = 2e-3
@@ -153,7 +153,7 @@ def collect(scene: Scene, rng: np.random.Generator) -> list[Fusions]:
     last = len(labels) - 1
     shared = np.intersect1d(labels[0], labels[last])
     object_ids = tuple(int(i) for i in rng.permutation(shared[shared > 0])[:MOST_OBJECTS])
-    if not object_ids:
+    if not object_ids or last < 2:
         return []
     engine = CompactPropagator.create(
         FrameStack(images, axes="TYX"), config=CompactConfig(fusion="linear")
