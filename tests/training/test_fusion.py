@@ -75,7 +75,7 @@ def test_a_few_steps_lower_the_loss(windows: Fusions) -> None:
 def test_the_recipe_writes_weights_that_load(
     tmp_path: Path, windows: Fusions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fusion, "simulated_scenes", lambda *_args, **_kwargs: iter([None]))
+    monkeypatch.setattr(fusion, "scenes_of", lambda _recipe: iter([None]))
     monkeypatch.setattr(fusion, "collect", lambda _scene, _rng: [windows])
     path = fusion.train(FusionTraining(out=tmp_path, scenes=1, minutes=0.01, batch_size=2))
     assert checkpoints.identify(path).network == "compact_fusion"

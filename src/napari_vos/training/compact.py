@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch.utils.data import IterableDataset
 
 from napari_vos.networks.compact import CompactNetwork
 from napari_vos.training.clips import Clips, Track, collate, find_tracks, sample_clip
-from napari_vos.training.loop import fit, write_weights
+from napari_vos.training.loop import SeededStream, fit, write_weights
 from napari_vos.training.rollout import roll_out
-from napari_vos.training.scenes import Scene, open_scene, simulated_scenes
+from napari_vos.training.scenes import Scene, open_scene, scenes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    import numpy as np
 
 ENDING_SHARE = 0.5
 """Share of the clips cut from objects that divide, vanish or leave, where a movie has such."""
@@ -63,14 +63,13 @@ class CompactTraining:
     workers: int = 1
 
 
-class ClipStream(IterableDataset[Clips]):
+class ClipStream(SeededStream[Clips]):
     """An endless stream of random batches."""
 
     def __init__(self, scenes: list[Scene], recipe: CompactTraining, start: int) -> None:
-        super().__init__()
+        super().__init__(recipe.seed, start)
         self.scenes = scenes
         self.recipe = recipe
-        self.start = start
         self.simulated: list[list[Track]] = []
         self.real: list[list[Track]] = []
         for index, scene in enumerate(scenes):
@@ -78,13 +77,9 @@ class ClipStream(IterableDataset[Clips]):
             if tracks:
                 (self.simulated if scene.exact else self.real).append(tracks)
 
-    def __iter__(self) -> Iterator[Clips]:
-        """Yield batches; each one depends on the seed and its number alone."""
-        step = self.start
-        while True:
-            rng = np.random.default_rng((self.recipe.seed, step))
-            yield collate([self._sample(rng) for _ in range(self.recipe.batch_size)])
-            step += 1
+    def batch(self, rng: np.random.Generator) -> Clips:
+        """Return one batch; see `SeededStream`."""
+        return collate([self._sample(rng) for _ in range(self.recipe.batch_size)])
 
     def _sample(self, rng: np.random.Generator) -> Clips:
         real = bool(self.real) and rng.random() < self.recipe.movie_share
@@ -135,9 +130,7 @@ def train(recipe: CompactTraining, *, report: Callable[[str], None] | None = Non
 def gather_scenes(recipe: CompactTraining) -> list[Scene]:
     """Simulate the movies of a recipe, or find those made before, and open the real ones."""
     recipe.out.mkdir(parents=True, exist_ok=True)
-    folder = recipe.out / "scenes"
-    simulated = simulated_scenes(1000, recipe.scenes, folder=folder, workers=recipe.workers)
-    return [*simulated, *(open_scene(folder) for folder in recipe.movies)]
+    return [*scenes_of(recipe), *(open_scene(folder) for folder in recipe.movies)]
 
 
 def describe_data(recipe: CompactTraining) -> str:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
-from torch.utils.data import IterableDataset
 
 from napari_vos.configs import CompactConfig
 from napari_vos.engines.base import Span
@@ -25,11 +23,12 @@ from napari_vos.engines.places import crop, region_of
 from napari_vos.frames import FrameStack
 from napari_vos.networks.compact_fusion import CompactFusionNetwork, fuse_linearly
 from napari_vos.store.evidence import FrameEvidence, ObjectEvidence, Source, window_of
-from napari_vos.training.loop import fit, write_weights
-from napari_vos.training.scenes import Scene, simulated_scenes
+from napari_vos.training.loop import SeededStream, fit, write_weights
+from napari_vos.training.losses import mask_loss, mean_jaccard
+from napari_vos.training.scenes import Scene, scenes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -111,10 +110,7 @@ def train(recipe: FusionTraining, *, report: Callable[[str], None] | None = None
     recipe.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(recipe.seed)
     parts = []
-    scenes = simulated_scenes(
-        1000, recipe.scenes, folder=recipe.out / "scenes", workers=recipe.workers
-    )
-    for index, scene in enumerate(scenes):
+    for index, scene in enumerate(scenes_of(recipe)):
         parts += collect(scene, rng)
         if report is not None and index % 20 == 19:
             report(f"{index + 1} movies, {sum(len(part.truth) for part in parts)} windows")
@@ -174,28 +170,19 @@ def collect(scene: Scene, rng: np.random.Generator) -> list[Fusions]:
     return run.collected
 
 
-class FusionStream(IterableDataset[Fusions]):
+class FusionStream(SeededStream[Fusions]):
     """An endless stream of random batches, mirrored and turned."""
 
     def __init__(self, windows: Fusions, recipe: FusionTraining, start: int) -> None:
-        super().__init__()
+        super().__init__(recipe.seed, start)
         self.windows = windows
         self.recipe = recipe
-        self.start = start
 
-    def __iter__(self) -> Iterator[Fusions]:
-        """Yield batches; each one depends on the seed and its number alone."""
-        step = self.start
-        while True:
-            rng = np.random.default_rng((self.recipe.seed, step))
-            chosen = torch.from_numpy(
-                rng.integers(0, len(self.windows.truth), self.recipe.batch_size)
-            )
-            turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
-            yield Fusions(
-                *(_turned(part[chosen].float(), turns, mirrored) for part in self.windows)
-            )
-            step += 1
+    def batch(self, rng: np.random.Generator) -> Fusions:
+        """Return one batch; see `SeededStream`."""
+        chosen = torch.from_numpy(rng.integers(0, len(self.windows.truth), self.recipe.batch_size))
+        turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
+        return Fusions(*(_turned(part[chosen].float(), turns, mirrored) for part in self.windows))
 
 
 def _turned(part: Tensor, turns: int, mirrored: bool) -> Tensor:
@@ -212,20 +199,12 @@ def compare(
     del generator  # nothing is random here
     *seen, truth = batch
     logits = network(*seen)
-    probability = logits.sigmoid()
-    pixel = functional.binary_cross_entropy_with_logits(logits, truth)
-    overlap = (probability * truth).sum(dim=(1, 2, 3))
-    union = (probability + truth - probability * truth).sum(dim=(1, 2, 3))
-    mask = 3 * pixel + (1 - (overlap + 1) / (union + 1)).mean()
-    with torch.no_grad():
-        linear = fuse_linearly(batch.old, batch.new, batch.distance)
-        return FusionLosses(mask, _jaccard(probability, truth), _jaccard(linear, truth))
-
-
-def _jaccard(probability: Tensor, truth: Tensor) -> Tensor:
-    ours, theirs = probability > 0.5, truth > 0.5
-    both = (ours & theirs).sum(dim=(1, 2, 3))
-    return (both / (ours | theirs).sum(dim=(1, 2, 3)).clamp(min=1)).mean()
+    linear = fuse_linearly(batch.old, batch.new, batch.distance)
+    return FusionLosses(
+        mask_loss(logits, truth),
+        mean_jaccard(logits > 0, truth),
+        mean_jaccard(linear > 0.5, truth),
+    )
 
 
 class _Believed:

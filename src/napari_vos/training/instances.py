@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch.utils.data import IterableDataset
 
 from napari_vos.metrics import find_annotation
 from napari_vos.networks.yolact import CELLS, Yolact
 from napari_vos.training.fields import Fields, LabelledMovie, sample_field, truth_of
-from napari_vos.training.loop import fit, write_weights
-from napari_vos.training.scenes import open_scene, simulated_scenes
+from napari_vos.training.loop import SeededStream, fit, write_weights
+from napari_vos.training.scenes import open_scene, scenes_of
 from napari_vos.training.yolact import Losses, YolactLoss
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class InstancesTraining:
     workers: int = 1
 
 
-class FieldStream(IterableDataset[Fields]):
+class FieldStream(SeededStream[Fields]):
     """An endless stream of random batches."""
 
     def __init__(
@@ -72,20 +71,15 @@ class FieldStream(IterableDataset[Fields]):
         recipe: InstancesTraining,
         start: int,
     ) -> None:
-        super().__init__()
+        super().__init__(recipe.seed, start)
         self.simulated = simulated
         self.real = real
         self.recipe = recipe
-        self.start = start
 
-    def __iter__(self) -> Iterator[Fields]:
-        """Yield batches; each one depends on the seed and its number alone."""
-        step = self.start
-        while True:
-            rng = np.random.default_rng((self.recipe.seed, step))
-            samples = [sample_field(rng, self._choose(rng)) for _ in range(self.recipe.batch_size)]
-            yield Fields(*(torch.cat(parts) for parts in zip(*samples, strict=True)))
-            step += 1
+    def batch(self, rng: np.random.Generator) -> Fields:
+        """Return one batch; see `SeededStream`."""
+        samples = [sample_field(rng, self._choose(rng)) for _ in range(self.recipe.batch_size)]
+        return Fields(*(torch.cat(parts) for parts in zip(*samples, strict=True)))
 
     def _choose(self, rng: np.random.Generator) -> LabelledMovie:
         real = self.real and (not self.simulated or rng.random() < self.recipe.movie_share)
@@ -115,9 +109,7 @@ def train(recipe: InstancesTraining, *, report: Callable[[str], None] | None = N
         The weights file.
     """
     recipe.out.mkdir(parents=True, exist_ok=True)
-    folder = recipe.out / "scenes"
-    scenes = simulated_scenes(1000, recipe.scenes, folder=folder, workers=recipe.workers)
-    movies = (LabelledMovie(scene, range(len(scene.labels))) for scene in scenes)
+    movies = (LabelledMovie(scene, range(len(scene.labels))) for scene in scenes_of(recipe))
     simulated = [movie for movie in movies if movie.filled]
     real = [movie for folder in recipe.movies if (movie := _open_movie(folder)).filled]
     torch.manual_seed(recipe.seed)

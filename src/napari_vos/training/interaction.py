@@ -7,25 +7,25 @@ own worst mistake.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import IterableDataset
 
 from napari_vos.engines.windows import mark_border, standardize
 from napari_vos.networks.interaction import InteractionNetwork, thicken
-from napari_vos.training.loop import fit, write_weights
+from napari_vos.training.loop import SeededStream, fit, write_weights
+from napari_vos.training.losses import mask_loss, mean_jaccard
 from napari_vos.training.marked import Marked, sample_marked
-from napari_vos.training.scenes import Scene, simulated_scenes
+from napari_vos.training.scenes import Scene, scenes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
 DEEPEST = 12
 """Network pixels up to which the depth of a mistake is told."""
@@ -71,24 +71,19 @@ class InteractionLosses(NamedTuple):
     corrected_jaccard: Tensor
 
 
-class MarkedStream(IterableDataset[Marked]):
+class MarkedStream(SeededStream[Marked]):
     """An endless stream of random batches."""
 
     def __init__(self, scenes: list[Scene], recipe: InteractionTraining, start: int) -> None:
-        super().__init__()
+        super().__init__(recipe.seed, start)
         self.scenes = [scene for scene in scenes if scene.labels.any()]
         self.recipe = recipe
-        self.start = start
 
-    def __iter__(self) -> Iterator[Marked]:
-        """Yield batches; each one depends on the seed and its number alone."""
-        step = self.start
-        while True:
-            rng = np.random.default_rng((self.recipe.seed, step))
-            chosen = rng.integers(len(self.scenes), size=self.recipe.batch_size)
-            samples = [sample_marked(rng, self.scenes[index]) for index in chosen]
-            yield Marked(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
-            step += 1
+    def batch(self, rng: np.random.Generator) -> Marked:
+        """Return one batch; see `SeededStream`."""
+        chosen = rng.integers(len(self.scenes), size=self.recipe.batch_size)
+        samples = [sample_marked(rng, self.scenes[index]) for index in chosen]
+        return Marked(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
 
 
 def compare(
@@ -103,9 +98,9 @@ def compare(
     nothing = torch.zeros_like(batch.box)
     corrected = network(image, found, others, thicken(inside), thicken(outside), nothing)
     return InteractionLosses(
-        _loss(logits, batch.truth) + _loss(corrected, batch.truth),
-        _jaccard(logits, batch.truth),
-        _jaccard(corrected, batch.truth),
+        mask_loss(logits, batch.truth) + mask_loss(corrected, batch.truth),
+        mean_jaccard(logits > 0, batch.truth),
+        mean_jaccard(corrected > 0, batch.truth),
     )
 
 
@@ -151,21 +146,6 @@ def click_on_mistake(
     return clicks * on_object, clicks * (1 - on_object)
 
 
-def _loss(logits: Tensor, truth: Tensor) -> Tensor:
-    probability = logits.sigmoid()
-    overlap = (probability * truth).sum(dim=(1, 2, 3))
-    union = (probability + truth - probability * truth).sum(dim=(1, 2, 3))
-    pixel = functional.binary_cross_entropy_with_logits(logits, truth)
-    return 3 * pixel + (1 - (overlap + 1) / (union + 1)).mean()
-
-
-@torch.no_grad()
-def _jaccard(logits: Tensor, truth: Tensor) -> Tensor:
-    ours, theirs = logits > 0, truth > 0.5
-    both = (ours & theirs).sum(dim=(1, 2, 3))
-    return (both / (ours | theirs).sum(dim=(1, 2, 3)).clamp(min=1)).mean()
-
-
 def train(recipe: InteractionTraining, *, report: Callable[[str], None] | None = None) -> Path:
     """Train and write `interaction.safetensors` with its card.
 
@@ -182,9 +162,7 @@ def train(recipe: InteractionTraining, *, report: Callable[[str], None] | None =
         The weights file.
     """
     recipe.out.mkdir(parents=True, exist_ok=True)
-    scenes = list(
-        simulated_scenes(1000, recipe.scenes, folder=recipe.out / "scenes", workers=recipe.workers)
-    )
+    scenes = list(scenes_of(recipe))
     torch.manual_seed(recipe.seed)
     fitted = fit(
         InteractionNetwork(),

@@ -8,9 +8,12 @@ import logging
 import math
 import os
 import time
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -19,7 +22,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from napari_vos.checkpoints import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 Batch = TypeVar("Batch", bound=tuple[Tensor, ...])
@@ -67,6 +70,32 @@ class Losses(Protocol):
     def _asdict(self) -> dict[str, Tensor]: ...
 
 
+class SeededStream(ABC, IterableDataset[Batch]):
+    """An endless stream of random batches; each depends on the seed and its number alone.
+
+    Parameters
+    ----------
+    seed
+        Of all random choices.
+    start
+        Number of the first batch.
+    """
+
+    def __init__(self, seed: int, start: int) -> None:
+        super().__init__()
+        self.seed = seed
+        self.start = start
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches."""
+        for number in count(self.start):
+            yield self.batch(np.random.default_rng((self.seed, number)))
+
+    @abstractmethod
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """Return one batch, all of its choices made by `rng`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """What training has made.
@@ -90,7 +119,7 @@ def fit(
     network: Network,
     recipe: Recipe,
     *,
-    stream: Callable[[int], IterableDataset[Batch]],
+    stream: Callable[[int], SeededStream[Batch]],
     losses: Callable[[Network, Batch, torch.Generator], Losses],
     report: Callable[[str], None] | None = None,
 ) -> Fitted:

@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
 
 from napari_vos import checkpoints
 from napari_vos.frames import FrameStack
@@ -29,12 +27,14 @@ from napari_vos.networks.mast import (
     read,
     reconstruction_loss,
 )
-from napari_vos.training.loop import Fitted, fit, write_weights
+from napari_vos.training.loop import Fitted, SeededStream, fit, write_weights
 from napari_vos.training.movies import Clips, Movie, crop_side, cut_clip, load_movie
-from napari_vos.training.scenes import simulated_scenes
+from napari_vos.training.scenes import scenes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
 
 RADIUS = 6
 """Of the windows of candidates while learning, as the authors have it."""
@@ -110,7 +110,7 @@ STAGES = (
 """Old references are read in two steps, also where a movie is too short for their age."""
 
 
-class ClipStream(IterableDataset[Clips]):
+class ClipStream(SeededStream[Clips]):
     """An endless stream of random batches.
 
     Parameters
@@ -120,33 +120,29 @@ class ClipStream(IterableDataset[Clips]):
     recipe, stage
         How.
     start
-        Number of the first batch; each depends on the seed and its number alone.
+        Number of the first batch.
     """
 
     def __init__(
         self, movies: Sequence[Movie], recipe: MastTraining, stage: Stage, start: int
     ) -> None:
-        super().__init__()
-        self.movies, self.recipe, self.stage, self.start = movies, recipe, stage, start
+        super().__init__(recipe.seed, start)
+        self.movies, self.recipe, self.stage = movies, recipe, stage
         self.side = crop_side(movies, recipe.crop)
 
-    def __iter__(self) -> Iterator[Clips]:
-        """Yield batches."""
-        step = self.start
-        while True:
-            random = np.random.default_rng((self.recipe.seed, step))
-            ages = self.stage.ages[int(random.integers(len(self.stage.ages)))]
-            clips = [
-                cut_clip(
-                    random,
-                    self.movies[int(random.integers(len(self.movies)))],
-                    ages=ages,
-                    side=self.side,
-                )
-                for _ in range(self.recipe.batch_size)
-            ]
-            yield Clips(torch.stack(clips), torch.tensor(ages))
-            step += 1
+    def batch(self, rng: np.random.Generator) -> Clips:
+        """Return one batch; see `SeededStream`."""
+        ages = self.stage.ages[int(rng.integers(len(self.stage.ages)))]
+        clips = [
+            cut_clip(
+                rng,
+                self.movies[int(rng.integers(len(self.movies)))],
+                ages=ages,
+                side=self.side,
+            )
+            for _ in range(self.recipe.batch_size)
+        ]
+        return Clips(torch.stack(clips), torch.tensor(ages))
 
 
 class Losses(NamedTuple):
@@ -253,8 +249,7 @@ def _fit_stage(
 
 
 def _gather(recipe: MastTraining) -> list[Movie]:
-    folder = recipe.out / "scenes"
     movies = [load_movie(open_frames(path)) for path in recipe.movies]
-    for scene in simulated_scenes(1000, recipe.scenes, folder=folder, workers=recipe.workers):
+    for scene in scenes_of(recipe):
         movies.append(load_movie(FrameStack(scene.images, axes="TYX")))
     return movies

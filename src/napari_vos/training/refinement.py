@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch.nn import functional
-from torch.utils.data import IterableDataset
 
 from napari_vos.engines.windows import standardize
 from napari_vos.networks.pointrend import sample_points
 from napari_vos.networks.refinement import RefinementNetwork, describe
-from napari_vos.training.loop import fit, write_weights
+from napari_vos.training.loop import SeededStream, fit, write_weights
 from napari_vos.training.outlines import Outlines, sample_outlines
 from napari_vos.training.points import choose_points, draw_points
-from napari_vos.training.scenes import Scene, simulated_scenes
+from napari_vos.training.scenes import Scene, scenes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
 N_POINTS = 196
 """Points at which an object is compared with the truth, as in the paper's instance heads."""
@@ -73,24 +72,19 @@ class RefinementLosses(NamedTuple):
     wrong_before: torch.Tensor
 
 
-class OutlineStream(IterableDataset[Outlines]):
+class OutlineStream(SeededStream[Outlines]):
     """An endless stream of random batches."""
 
     def __init__(self, scenes: list[Scene], recipe: RefinementTraining, start: int) -> None:
-        super().__init__()
+        super().__init__(recipe.seed, start)
         self.scenes = [scene for scene in scenes if scene.labels.any()]
         self.recipe = recipe
-        self.start = start
 
-    def __iter__(self) -> Iterator[Outlines]:
-        """Yield batches; each one depends on the seed and its number alone."""
-        step = self.start
-        while True:
-            rng = np.random.default_rng((self.recipe.seed, step))
-            chosen = rng.integers(len(self.scenes), size=self.recipe.batch_size)
-            samples = [sample_outlines(rng, self.scenes[index]) for index in chosen]
-            yield Outlines(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
-            step += 1
+    def batch(self, rng: np.random.Generator) -> Outlines:
+        """Return one batch; see `SeededStream`."""
+        chosen = rng.integers(len(self.scenes), size=self.recipe.batch_size)
+        samples = [sample_outlines(rng, self.scenes[index]) for index in chosen]
+        return Outlines(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
 
 
 def compare(
@@ -137,9 +131,7 @@ def train(recipe: RefinementTraining, *, report: Callable[[str], None] | None = 
         The weights file.
     """
     recipe.out.mkdir(parents=True, exist_ok=True)
-    scenes = list(
-        simulated_scenes(1000, recipe.scenes, folder=recipe.out / "scenes", workers=recipe.workers)
-    )
+    scenes = list(scenes_of(recipe))
     torch.manual_seed(recipe.seed)
     fitted = fit(
         RefinementNetwork(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import tifffile
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+FIRST_SEED = 1000
+"""Of the movies of a recipe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,31 @@ def simulate_scene(seed: int) -> Scene:
     rng = np.random.default_rng(seed)
     simulation = simulate(random_scenario(rng), seed=seed)
     return Scene(simulation.images, simulation.labels, exact=True)
+
+
+class SceneRecipe(Protocol):
+    """What a recipe says of its simulated movies."""
+
+    @property
+    def out(self) -> Path:
+        """Folder of the recipe; movies are kept in its `scenes`."""
+        ...
+
+    @property
+    def scenes(self) -> int:
+        """Number of simulated movies."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """Processes that simulate."""
+        ...
+
+
+def scenes_of(recipe: SceneRecipe) -> Iterator[Scene]:
+    """Yield the simulated movies of a recipe; all recipes share their seeds."""
+    folder = recipe.out / "scenes"
+    return simulated_scenes(FIRST_SEED, recipe.scenes, folder=folder, workers=recipe.workers)
 
 
 def simulated_scenes(first_seed: int, count: int, *, folder: Path, workers: int) -> Iterator[Scene]:
