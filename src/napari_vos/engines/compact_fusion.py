@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ class WindowFusion:
         self.span = span
         self.images = images
         self.shape = engine.frames.shape
-        self.changed = self._changes(evidence)
+        self.evidence = evidence
 
     def fuse(
         self, t: int, new: Mapping[int, ObjectEvidence], old: Mapping[int, ObjectEvidence]
@@ -138,11 +139,12 @@ class WindowFusion:
             for (object_id, place), attended in zip(places.items(), attention, strict=True)
         }
 
-    def _changes(self, evidence: EvidenceReader) -> dict[int, _Change]:
+    @cached_property
+    def changed(self) -> dict[int, _Change]:
         """Return what the user has changed of each object on the corrected frame."""
         start = self.span.start
-        before = evidence.uncorrected(start).objects
-        after = evidence.read(start).objects
+        before = self.evidence.uncorrected(start).objects
+        after = self.evidence.read(start).objects
         places = {}
         for object_id in self.span.object_ids:
             known = [side[object_id] for side in (before, after) if object_id in side]

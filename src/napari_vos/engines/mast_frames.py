@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
+from napari_vos.engines.colours import colour_channels, unit_planes
 from napari_vos.networks.mast import MastSmall, grey_to_bands, rgb_to_lab
 from napari_vos.store.cache import ByteCache
 
@@ -48,15 +48,8 @@ class MastFrames:
 
 
 def planes_of(frames: FrameStack, t: int) -> Tensor:
-    """Return the chosen channels of frame `t`, (C, Y, X) float32 from 0 to 1.
-
-    Images of 8 bits with three channels are divided by 255, as the authors do;
-    of all others the range of the movie becomes 0 to 1.
-    """
-    channels = list(frames.channels)
-    if frames.dtype == np.uint8 and len(channels) == 3:
-        return torch.from_numpy(frames.read(t)[channels].astype(np.float32)) / 255
-    return torch.from_numpy(frames.normalized(t).copy())
+    """Return the chosen channels of frame `t`, (C, Y, X) float32 from 0 to 1; see `unit_planes`."""
+    return torch.from_numpy(unit_planes(frames, t).copy())
 
 
 def show(planes: Tensor, *, bands: bool) -> Tensor:
@@ -65,12 +58,11 @@ def show(planes: Tensor, *, bands: bool) -> Tensor:
     Parameters
     ----------
     planes
-        (C, Y, X). Three are taken for red, green and blue, two for red and for
-        green and blue.
+        (C, Y, X), see `colour_channels`.
     bands
         Whether a single one is split into bands, see `grey_to_bands`, or shown
         as grey.
     """
     if bands and len(planes) == 1:
         return grey_to_bands(planes[None])[0]
-    return rgb_to_lab(planes[[min(index, len(planes) - 1) for index in range(3)]])
+    return rgb_to_lab(planes[colour_channels(len(planes))])

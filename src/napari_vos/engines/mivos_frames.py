@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
+from napari_vos.engines.colours import colour_channels, unit_planes
 from napari_vos.store.cache import ByteCache
 
 if TYPE_CHECKING:
@@ -40,13 +40,8 @@ def normalized_image(frames: FrameStack, t: int, device: torch.device) -> Tensor
     Colour images of 8 bits are divided by 255, as the authors do; of all others
     the range of the movie becomes 0 to 1. Grey is shown as grey.
     """
-    channels = list(frames.channels)
-    if frames.dtype == np.uint8 and len(channels) == len(MEAN):
-        planes = frames.read(t)[channels].astype(np.float32) / np.float32(255)
-    else:
-        planes = frames.normalized(t)
-        planes = planes[[min(index, len(planes) - 1) for index in range(len(MEAN))]]
-    image = torch.from_numpy(planes).to(device)
+    planes = unit_planes(frames, t)
+    image = torch.from_numpy(planes[colour_channels(len(planes))]).to(device)
     mean, deviation = (image.new_tensor(x)[:, None, None] for x in (MEAN, DEVIATION))
     return ((image - mean) / deviation)[None]
 

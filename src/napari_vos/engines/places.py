@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from napari_vos.engines.colours import colour_channels
 from napari_vos.engines.windows import (
     WINDOW_SIZE,
     crop_windows,
@@ -15,7 +16,6 @@ from napari_vos.engines.windows import (
     window_side,
     within_frame,
 )
-from napari_vos.networks.compact import COLOURS
 from napari_vos.store.evidence import Box, window_of
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def look_at(planes: NDArray[np.float32], place: Place) -> Tensor:
     shape = planes.shape[1], planes.shape[2]
     region = region_of(place, shape)
     window = crop(planes[:, *region.slices], region, place, outside="border")
-    channels = [min(index, len(planes) - 1) for index in range(COLOURS)]
-    return standardize(window[None])[0][[*channels, -1]] * visible_part(place, shape)
+    shown = [*colour_channels(len(planes)), -1]
+    return standardize(window[None])[0][shown] * visible_part(place, shape)
 
 
 def paste(

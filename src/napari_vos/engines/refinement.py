@@ -27,9 +27,9 @@ from napari_vos.engines.coarse_windows import (
     grid_shape,
     repeat_cells,
 )
+from napari_vos.engines.colours import colour_channels
 from napari_vos.errors import WeightsError
 from napari_vos.metrics import region_similarity
-from napari_vos.networks.compact import COLOURS
 from napari_vos.networks.refinement import RefinementNetwork, describe
 from napari_vos.store.evidence import FrameEvidence, ObjectEvidence, Source
 
@@ -137,8 +137,7 @@ class MaskRefiner:
 
     def _image(self, t: int) -> Tensor:
         planes = self.frames.normalized(t)
-        shown = [min(index, len(planes) - 1) for index in range(COLOURS)]
-        return torch.from_numpy(planes[shown])
+        return torch.from_numpy(planes[colour_channels(len(planes))])
 
     def _subdivide(self, subjects: Sequence[Subject], features: BorderFeatures) -> list[Tensor]:
         """Return each subject's probability at full resolution, of its whole window."""

@@ -18,6 +18,7 @@ from napari_vos import checkpoints
 from napari_vos.configs import YolactConfig
 from napari_vos.device import choose_device, choose_precision
 from napari_vos.engines import PUBLISHED
+from napari_vos.engines.colours import colour_channels, is_natural
 from napari_vos.engines.yolact_detections import YolactDetections
 from napari_vos.errors import WeightsError
 from napari_vos.networks.yolact import Prediction, Yolact, prepare_images, select_candidates
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from napari_vos.frames import FrameStack
 
-COLOURS = 3
 BRIGHTEST = 255
 
 
@@ -117,10 +117,9 @@ def show(frames: FrameStack, t: int) -> Tensor:
     movie becomes 0 to 255, without rounding, and what is beyond is cut. Grey is
     shown as grey, two channels as red and as green and blue.
     """
-    channels = list(frames.channels)
-    if frames.dtype == np.uint8 and len(channels) == COLOURS:
-        planes = frames.read(t)[channels].astype(np.float32)
+    if is_natural(frames):
+        planes = frames.read(t)[list(frames.channels)].astype(np.float32)
     else:
         normalized = frames.normalized(t).clip(0, 1) * np.float32(BRIGHTEST)
-        planes = normalized[[min(index, len(normalized) - 1) for index in range(COLOURS)]]
+        planes = normalized[colour_channels(len(normalized))]
     return torch.from_numpy(planes)[None]
