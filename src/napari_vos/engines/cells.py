@@ -13,6 +13,7 @@ from torch.nn import functional
 from napari_vos import checkpoints
 from napari_vos.configs import CellsConfig
 from napari_vos.device import choose_device, choose_precision
+from napari_vos.engines.plans import machine
 from napari_vos.engines.tiles import Tile, TiledDetections, cover
 from napari_vos.engines.windows import standardize
 from napari_vos.engines.yolact_detections import YolactDetections
@@ -85,10 +86,7 @@ class CellDetector:
             "weights": path.name,
             "weights_sha256": checkpoints.sha256_of(path),
             "config": asdict(config),
-            "device": chosen.type,
-            "precision": str(dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
+            **machine(chosen, dtype),
         }
         return cls(frames, config, network, chosen, dtype, plan)
 

@@ -18,8 +18,8 @@ from napari_vos.engines.bank import Memory
 from napari_vos.engines.base import Estimate, EvidenceReader, Span
 from napari_vos.engines.compact_span import SpanRun
 from napari_vos.engines.places import Found, View
+from napari_vos.engines.plans import check_weights, machine
 from napari_vos.engines.windows import WINDOW_SIZE
-from napari_vos.errors import WeightsError
 from napari_vos.networks.compact import IMAGE_CHANNELS, STRIDE, CompactNetwork
 
 if TYPE_CHECKING:
@@ -92,10 +92,7 @@ class CompactPropagator:
             "weights_sha256": sha256,
             "fusion_weights_sha256": fusion_sha256,
             "config": asdict(config),
-            "device": str(chosen),
-            "precision": str(dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
+            **machine(chosen, dtype),
         }
         return cls(frames, config, network, fusion_network, chosen, dtype, settled)
 
@@ -207,13 +204,7 @@ def _find_weights(
 ) -> tuple[Path, str]:
     """Return the weights file and its hash, which must be the one under `key` of a given plan."""
     path = checkpoints.resolve(weights, network)
-    sha256 = checkpoints.sha256_of(path)
-    if plan is not None and plan.get(key) != sha256:
-        raise WeightsError(
-            f"This run was made with the {network} weights {str(plan.get(key))[:12]}…, "
-            f"but {path} has {sha256[:12]}…. Name the weights file it was made with."
-        )
-    return path, sha256
+    return path, check_weights(network, path, plan, key)
 
 
 def _full_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -20,7 +20,7 @@ from napari_vos.engines.base import Estimate, EvidenceReader, Span
 from napari_vos.engines.mast_frames import MastFrames
 from napari_vos.engines.mast_labels import Enlargement
 from napari_vos.engines.mast_span import MastSpan
-from napari_vos.errors import WeightsError
+from napari_vos.engines.plans import check_weights, machine
 from napari_vos.networks.mast import DEPTH, STRIDE, Reference, read_labels, reference_frames
 from napari_vos.networks.mast.features import BAND_PIXELS
 from napari_vos.networks.memory import CHUNK_ENTRIES
@@ -83,12 +83,7 @@ class MastPropagator:
         chosen = choose_device(device)
         dtype = choose_precision(precision, chosen)
         path = checkpoints.resolve(weights, "mast_small")
-        sha256 = checkpoints.sha256_of(path)
-        if plan is not None and plan["weights_sha256"] != sha256:
-            raise WeightsError(
-                f"This run was made with the MAST weights {str(plan['weights_sha256'])[:12]}…, "
-                f"but {path} has {sha256[:12]}…. Name the weights file it was made with."
-            )
+        sha256 = check_weights("MAST", path, plan, "weights_sha256")
         found = checkpoints.identify(path).network
         name = found if found in NETWORKS else NETWORKS[0]
         network = cast("Mast", checkpoints.load_network(name, path).to(chosen, dtype))
@@ -98,10 +93,7 @@ class MastPropagator:
             "weights": path.name,
             "weights_sha256": sha256,
             "config": asdict(config),
-            "device": str(chosen),
-            "precision": str(dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
+            **machine(chosen, dtype),
         }
         return cls(frames, config, network, images, Enlargement(frames.shape), chosen, settled)
 

@@ -24,6 +24,7 @@ from napari_vos.engines.mivos_frames import MivosFrames, cache_budgets
 from napari_vos.engines.mivos_model import MivosModel
 from napari_vos.engines.mivos_scale import WorkingFrame, scale_for
 from napari_vos.engines.mivos_span import MivosSpan
+from napari_vos.engines.plans import check_weights, machine
 from napari_vos.errors import WeightsError
 from napari_vos.networks.memory import CHUNK_ENTRIES
 from napari_vos.networks.mivos.propagation import KEY_DEPTH, STRIDE, VALUE_DEPTH
@@ -97,14 +98,10 @@ class MivosPropagator:
         if config.fusion_weights:
             files["fusion_weights"] = checkpoints.resolve(config.fusion_weights, "mivos_fusion")
             networks["fusion_weights"] = "mivos_fusion"
-        hashes = {f"{name}_sha256": checkpoints.sha256_of(path) for name, path in files.items()}
-        for name, sha256 in hashes.items():
-            if plan is not None and plan[name] != sha256:
-                path = files[name.removesuffix("_sha256")]
-                raise WeightsError(
-                    f"This run was made with the MiVOS weights {str(plan[name])[:12]}…, but {path} "
-                    f"has {sha256[:12]}…. Name the weights file it was made with."
-                )
+        hashes = {
+            f"{name}_sha256": check_weights("MiVOS", path, plan, f"{name}_sha256")
+            for name, path in files.items()
+        }
         loaded: dict[str, nn.Module] = {
             name: checkpoints.load_network(networks[name], path).to(chosen, dtype)
             for name, path in files.items()
@@ -129,10 +126,7 @@ class MivosPropagator:
             "weights": files["weights"].name,
             **hashes,
             "config": asdict(config),
-            "device": chosen.type,
-            "precision": str(dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
+            **machine(chosen, dtype),
         }
         return cls(frames, config, model, images, chosen, settled)
 

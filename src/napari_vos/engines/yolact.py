@@ -19,6 +19,7 @@ from napari_vos.configs import YolactConfig
 from napari_vos.device import choose_device, choose_precision
 from napari_vos.engines import PUBLISHED
 from napari_vos.engines.colours import colour_channels, is_natural
+from napari_vos.engines.plans import machine
 from napari_vos.engines.yolact_detections import YolactDetections
 from napari_vos.errors import WeightsError
 from napari_vos.networks.yolact import Prediction, Yolact, prepare_images, select_candidates
@@ -81,10 +82,7 @@ class YolactDetector:
             "weights": path.name,
             "weights_sha256": found.sha256,
             "config": asdict(config),
-            "device": chosen.type,
-            "precision": str(dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
+            **machine(chosen, dtype),
         }
         return cls(frames, config, network, chosen, dtype, plan)
 
