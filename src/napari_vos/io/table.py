@@ -24,7 +24,7 @@ class Judgement(NamedTuple):
     confidence
         In [0, 1].
     source
-        Who said so: "user" or "propagated".
+        Who said so: "user", "propagated" or "detected".
     """
 
     confidence: float

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_vos.engines.base import Interactor, Propagator
+    from napari_vos.engines.base import Detector, Interactor, Propagator
     from napari_vos.frames import FrameStack
 
 
@@ -66,6 +66,19 @@ class EngineChoice:
             precision=self.precision,
         )
 
+    def create_detector(self, frames: FrameStack) -> Detector:
+        """Return the detector of that name."""
+        from napari_vos.engines import create_detector
+
+        return create_detector(
+            self.name,
+            frames,
+            config=self.config,
+            weights=self.weights,
+            device=self.device,
+            precision=self.precision,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return this choice ready for session.json."""
         config = None
@@ -107,7 +120,7 @@ def with_less_memory(plan: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**plan, "config": {**config, **less}}
 
 
-def plan_of(engine: Propagator | Interactor) -> dict[str, Any]:
+def plan_of(engine: Propagator | Interactor | Detector) -> dict[str, Any]:
     """Return an engine's plan as it looks when it is read back from the journal."""
     plan: dict[str, Any] = json.loads(json.dumps(dict(engine.plan)))
     return plan

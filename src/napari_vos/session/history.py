@@ -29,16 +29,25 @@ class State:
         See `session.marks` and `session.spans`.
     locks
         Accepted object ids by frame; object id 0 is the background.
+    parents
+        Accepted parent by object id.
     """
 
     versions: dict[int, str] = field(default_factory=dict)
     marks: dict[tuple[int, int], Mark] = field(default_factory=dict)
     arms: dict[tuple[int, int, int], Arm] = field(default_factory=dict)
     locks: dict[int, frozenset[int]] = field(default_factory=dict)
+    parents: dict[int, int] = field(default_factory=dict)
 
     def copy(self) -> State:
         """Return a state that can change on its own."""
-        return State(dict(self.versions), dict(self.marks), dict(self.arms), dict(self.locks))
+        return State(
+            dict(self.versions),
+            dict(self.marks),
+            dict(self.arms),
+            dict(self.locks),
+            dict(self.parents),
+        )
 
     def locked_ids(self, t: int) -> frozenset[int]:
         """Return what is locked on frame `t`."""
@@ -265,6 +274,14 @@ def _apply_action(state: State, line: Line) -> None:
         for object_id in line.get(kind, ()):
             state.marks[(line["t"], object_id)] = Mark(kind, line["n"])
             _drop_arms(state, line["t"], object_id)
+    for t, ids in line.get("found", {}).items():
+        for object_id in ids:
+            state.marks[(int(t), object_id)] = Mark(MarkKind.PRESENT, line["n"])
+            _drop_arms(state, int(t), object_id)
+    for child, parent in line.get("parents", {}).items():
+        state.parents.pop(int(child), None)
+        if parent is not None:
+            state.parents[int(child)] = parent
     for t, ids in line.get("unlocked", {}).items():
         state.locks[int(t)] = state.locks.get(int(t), frozenset()) - set(ids)
     for t, ids in line.get("locked", {}).items():

@@ -10,7 +10,7 @@ from napari_vos.io import Judgement, ObjectRow, object_table, write_labels, writ
 from napari_vos.session.attention import worth_by_frame
 from napari_vos.session.marks import MarkKind, object_ids
 from napari_vos.session.merge import cut_window
-from napari_vos.store.evidence import Box
+from napari_vos.store.evidence import Box, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,7 +135,9 @@ class SessionView:
                 {
                     t
                     for (t, i), mark in marks
-                    if mark.kind is MarkKind.PRESENT and object_id in (None, i)
+                    if mark.kind is MarkKind.PRESENT
+                    and object_id in (None, i)
+                    and not self._is_detected(t, i)
                 }
             )
         )
@@ -180,6 +182,10 @@ class SessionView:
     def _judgements(self, t: int) -> dict[int, Judgement]:
         entries = self._ledger.index(t).entries
         return {i: Judgement(entry.confidence, str(entry.source)) for i, entry in entries.items()}
+
+    def _is_detected(self, t: int, object_id: int) -> bool:
+        entry = self._ledger.index(t).entries.get(object_id)
+        return entry is not None and entry.source is Source.DETECTED
 
     def _check_frame(self, t: int) -> int:
         n_frames = self._ledger.n_frames

@@ -41,6 +41,7 @@ class Source(StrEnum):
 
     USER = "user"
     PROPAGATED = "propagated"
+    DETECTED = "detected"
 
 
 class EndReason(StrEnum):
@@ -67,7 +68,8 @@ class ObjectEvidence:
         all objects of a frame and background these sum to 1 at each pixel
         (soft aggregation), as long as they come from one round.
     confidence
-        Expected Jaccard index of the mask, in [0, 1]; 1 for the user's own.
+        Expected Jaccard index of the mask, in [0, 1]; 1 for the user's own, the
+        detector's score for what it has found.
     source
         Who said so.
     border
