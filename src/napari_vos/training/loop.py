@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -115,6 +115,76 @@ class Fitted:
     losses: Mapping[str, float]
 
 
+class Learner(Generic[Network]):
+    """A network that learns step by step, and the running mean of its weights.
+
+    Parameters
+    ----------
+    network
+        Freshly made, or with the weights to start from; it is trained in place, on
+        the GPU if there is one.
+    learning_rate
+        Its highest value.
+    warm_up
+        Steps over which it rises.
+    """
+
+    def __init__(self, network: Network, learning_rate: float, *, warm_up: int = 100) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = network
+        network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(network)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=learning_rate, weight_decay=0.01
+        )
+        self.learning_rate, self.warm_up = learning_rate, warm_up
+        self.step, self.elapsed = 0, 0.0
+        self.smooth: dict[str, float] = {}
+
+    def to_device(self, batch: Batch) -> Batch:
+        """Return a batch, a named tuple of tensors, where the network is."""
+        return type(batch)(*(part.to(self.device) for part in batch))
+
+    def learn(self, losses: Losses, progress: float) -> None:
+        """Take one step; the learning rate falls to 0 as `progress` goes from 0 to 1."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * _schedule(progress, self.step, self.warm_up)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        _follow(self.average, self.network, min(AVERAGED, self.step / (self.step + 20)))
+        for name, value in losses._asdict().items():
+            now = value.item()
+            self.smooth[name] = 0.95 * self.smooth.get(name, now) + 0.05 * now
+
+    def save(self, path: Path, **more: object) -> None:
+        """Write a checkpoint; `more` is what the caller has to remember, plain values."""
+        partial = path.with_suffix(".part")
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "elapsed": self.elapsed,
+                **more,
+            },
+            partial,
+        )
+        os.replace(partial, path)
+
+    def restore(self, path: Path) -> dict[str, Any]:
+        """Go on from a checkpoint, and return all it holds."""
+        kept: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
+        self.network.load_state_dict(kept["network"])
+        self.average.load_state_dict(kept["average"])
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.step, self.elapsed = kept["step"], kept["elapsed"]
+        return kept
+
+
 def fit(
     network: Network,
     recipe: Recipe,
@@ -140,68 +210,34 @@ def fit(
         Called with a line of progress every 20 steps.
     """
     say = report or logger.info
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
+    learner = Learner(network, recipe.learning_rate)
     checkpoint = recipe.out / "checkpoint.pt"
-    step, elapsed = 0, 0.0
     if checkpoint.exists():
-        kept = torch.load(checkpoint, weights_only=True, map_location=device)
-        network.load_state_dict(kept["network"])
-        average.load_state_dict(kept["average"])
-        optimizer.load_state_dict(kept["optimizer"])
-        step, elapsed = kept["step"], kept["elapsed"]
-        say(f"continuing at step {step} after {elapsed / 60:.1f} min")
-    loader = DataLoader(stream(step), batch_size=None, num_workers=1, prefetch_factor=4)
-    generator = torch.Generator().manual_seed(recipe.seed + step)
+        learner.restore(checkpoint)
+        say(f"continuing at step {learner.step} after {learner.elapsed / 60:.1f} min")
+    loader = DataLoader(stream(learner.step), batch_size=None, num_workers=1, prefetch_factor=4)
+    generator = torch.Generator().manual_seed(recipe.seed + learner.step)
     seconds = 60 * recipe.minutes
-    smooth: dict[str, float] = {}
-    last_saved = begun = time.monotonic() - elapsed
-
-    def save() -> None:
-        partial = checkpoint.with_suffix(".part")
-        torch.save(
-            {
-                "network": network.state_dict(),
-                "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "step": step,
-                "elapsed": elapsed,
-            },
-            partial,
-        )
-        os.replace(partial, checkpoint)
-
+    last_saved = begun = time.monotonic() - learner.elapsed
     for batch in loader:
-        elapsed = time.monotonic() - begun
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _schedule(elapsed / seconds, step)
-        found = losses(network, type(batch)(*(part.to(device) for part in batch)), generator)
-        optimizer.zero_grad(set_to_none=True)
-        found.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        _follow(average, network, min(AVERAGED, step / (step + 20)))
-        for name, value in found._asdict().items():
-            now = value.item()
-            smooth[name] = 0.95 * smooth.get(name, now) + 0.05 * now
-        if step % 20 == 0:
-            values = "  ".join(f"{name} {value:.3f}" for name, value in smooth.items())
-            say(f"{elapsed / 60:5.1f} min  step {step}  {values}")
+        learner.elapsed = time.monotonic() - begun
+        found = losses(network, learner.to_device(batch), generator)
+        learner.learn(found, learner.elapsed / seconds)
+        if learner.step % 20 == 0:
+            values = "  ".join(f"{name} {value:.3f}" for name, value in learner.smooth.items())
+            say(f"{learner.elapsed / 60:5.1f} min  step {learner.step}  {values}")
         if time.monotonic() - last_saved > SECONDS_BETWEEN_CHECKPOINTS:
             last_saved = time.monotonic()
-            save()
-        if elapsed >= seconds:
+            learner.save(checkpoint)
+        if learner.elapsed >= seconds:
             break
-    save()
-    return Fitted(average, step, smooth)
+    learner.save(checkpoint)
+    return Fitted(learner.average, learner.step, learner.smooth)
 
 
-def _schedule(progress: float, step: int) -> float:
-    """Warm up over 100 steps, then fall to 0 as half a cosine."""
-    return min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+def _schedule(progress: float, step: int, warm_up: int) -> float:
+    """Rise over `warm_up` steps, and fall to 0 as half a cosine."""
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 @torch.no_grad()
