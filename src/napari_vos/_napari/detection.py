@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from psygnal import Signal
-from qtpy.QtCore import QEventLoop, QTimer
-
-from napari_vos._napari.notify import tell_error
-from napari_vos._napari.worker import ClosingWorker
 from napari_vos.engines import create_detector
-from napari_vos.session import Finish
 from napari_vos.store.cache import ByteCache
 
 if TYPE_CHECKING:
@@ -99,61 +92,3 @@ class Sight:
     ) -> Generator[Found]:
         """Yield the instances of those frames whose raw detections are kept."""
         return self.look((t for t in frames if self._seen.get(str(t)) is not None), thresholds)
-
-
-class Detection:
-    """A search going on in a worker. Main thread only.
-
-    Parameters
-    ----------
-    work
-        Yields the instances of each frame.
-    """
-
-    found: ClassVar[Signal] = Signal(Found)
-    """A frame is done."""
-    finished: ClassVar[Signal] = Signal(Finish)
-    """The search has stopped, and why."""
-
-    def __init__(self, work: Callable[[], Generator[Found]]) -> None:
-        self.finish: Finish | None = None
-        self.is_running = True
-        self._worker = ClosingWorker(partial(_each, work))
-        self._worker.yielded.connect(self._take)
-        self._worker.errored.connect(self._fail)
-        self._worker.aborted.connect(self._abort)
-        self._worker.finished.connect(self._close)
-        self._worker.start()
-
-    def cancel(self) -> None:
-        """Stop after the frame in work."""
-        self._worker.quit()
-
-    def wait(self, timeout: float) -> Finish | None:
-        """Return why it has stopped, None if it hasn't after `timeout` seconds."""
-        if self.is_running:
-            loop = QEventLoop()
-            stop = self.finished.connect(lambda: loop.quit())
-            QTimer.singleShot(round(timeout * 1000), loop.quit)
-            loop.exec()
-            self.finished.disconnect(stop)
-        return self.finish
-
-    def _take(self, found: Found) -> None:
-        self.found.emit(found)
-
-    def _fail(self, error: Exception) -> None:
-        self.finish = Finish.FAILED
-        tell_error(error)
-
-    def _abort(self, _: object = None) -> None:
-        self.finish = Finish.CANCELLED
-
-    def _close(self, _: object = None) -> None:
-        self.is_running = False
-        self.finish = self.finish or Finish.COMPLETED
-        self.finished.emit(self.finish)
-
-
-def _each(work: Callable[[], Generator[Found]]) -> Generator[Any]:
-    yield from work()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 
-from napari_vos._napari.detection import Detection, Found, Sight, Thresholds
+from napari_vos._napari.background import Background
+from napari_vos._napari.detection import Found, Sight, Thresholds
 from napari_vos._napari.instances import InstanceLayer
 from napari_vos._napari.notify import told
 from napari_vos._napari.snapshot import ImageSnapshot, UserFrames, shown_frame, take_image
@@ -48,7 +49,7 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         super().__init__(widgets=[form.container, buttons, bar, status], labels=False)
         self.form, self.detect, self.cancel, self.use = form, detect, cancel, use
         self.bar, self.status = bar, status
-        self.search: Detection | None = None
+        self.search: Background | None = None
         self._viewer = napari_viewer
         self._sight: Sight | None = None
         self._results: InstanceLayer | None = None
@@ -102,7 +103,7 @@ class DetectWidget(Container):  # type: ignore[type-arg]
     def _begin(self, work: Callable[[], Generator[Found]]) -> None:
         self._thresholds = self.form.thresholds
         self._is_stale = False
-        self.search = Detection(work)
+        self.search = Background(work)
         self.search.found.connect(self._show)
         self.search.finished.connect(self._end)
         self._fit_buttons()
