@@ -6,14 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari_vos.errors import PromptError
-from napari_vos.session.marks import (
-    ANY_OBJECT,
-    Mark,
-    MarkKind,
-    is_supported,
-    marks_of,
-    object_ids,
-)
+from napari_vos.session.clearing import clear, unlocked
+from napari_vos.session.marks import ANY_OBJECT, NEWEST, Mark, MarkKind, marks_of, object_ids
 from napari_vos.session.merge import labels_with_locks, user_evidence, without_pixels
 from napari_vos.store.evidence import EndReason
 from napari_vos.store.record import Event, FrameRecord
@@ -22,15 +16,11 @@ if TYPE_CHECKING:
     from napari_vos.prompts import MaskPrompt
     from napari_vos.session.ledger import Ledger
 
-_NEWEST = 2**62
-"""Order of a mark whose line isn't written yet."""
-
-
 _BACKGROUND = 0
 
 
 def add_mask(
-    ledger: Ledger, prompt: MaskPrompt, drawn: Mapping[str, Any] | None = None
+    ledger: Ledger, prompt: MaskPrompt, action: str = "add_mask", **said_beside: Any
 ) -> frozenset[int]:
     """Take in a painted frame; return the frames that change.
 
@@ -44,9 +34,10 @@ def add_mask(
         The session.
     prompt
         The frame.
-    drawn
-        What was drawn instead, and what has made the masks of it, for the
-        journal; None if they were painted.
+    action
+        What has made it, for the journal: masks may be painted, drawn, or come of a split.
+    said_beside
+        What else the journal tells of that.
     """
     t, painted = prompt.t, prompt.labels > 0
     marks = dict(ledger.history.state.marks)
@@ -71,24 +62,24 @@ def add_mask(
     records = {t: FrameRecord(labels, objects, events)}
 
     for i in said:
-        marks[(t, i)] = Mark(MarkKind.PRESENT, _NEWEST)
+        marks[(t, i)] = Mark(MarkKind.PRESENT, NEWEST)
     for i in absent:
-        marks[(t, i)] = Mark(MarkKind.ABSENT, _NEWEST)
+        marks[(t, i)] = Mark(MarkKind.ABSENT, NEWEST)
     for i in unmarked:
         del marks[(t, i)]
-    cleared = _clear(ledger, marks, {*absent, *unmarked}, records)
+    cleared = clear(ledger, marks, {*absent, *unmarked}, records)
     walls = [ANY_OBJECT] if prompt.complete else []
     return ledger.commit(
-        "add_mask" if drawn is None else "draw",
+        action,
         records,
         t=t,
-        **(drawn or {}),
+        **said_beside,
         prompt=ledger.folder.write_prompt(prompt.labels),
         complete=prompt.complete,
         present=sorted(said),
         absent=walls + sorted(absent),
         unmarked=[[t, i] for i in unmarked],
-        unlocked=_unlocked(ledger, {t: set(absent), **cleared}),
+        unlocked=unlocked(ledger, {t: set(absent), **cleared}),
     )
 
 
@@ -104,43 +95,6 @@ def accept(
         else:
             locked[str(t)] = [i for i in there if i in object_ids]
     return ledger.commit("accept", {}, locked=locked)
-
-
-def end_object(ledger: Ledger, object_id: int, t: int) -> frozenset[int]:
-    """End an object at frame `t`; return the frames that change.
-
-    It is gone from there on until its next user frame.
-    """
-    marks = dict(ledger.history.state.marks)
-    marks[(t, object_id)] = Mark(MarkKind.ABSENT, _NEWEST)
-    own = marks_of(marks, object_id)
-    following = (
-        frame for frame, mark in own.items() if frame > t and mark.kind is MarkKind.PRESENT
-    )
-    stretch = range(t, min(following, default=ledger.n_frames))
-    records = {t: _without(ledger, t, {object_id}, (Event(t, object_id, EndReason.USER),))}
-    cleared = _clear(ledger, marks, {object_id}, records, stretch)
-    return ledger.commit(
-        "end_object",
-        records,
-        t=t,
-        object_id=object_id,
-        absent=[object_id],
-        unlocked=_unlocked(ledger, {t: {object_id}, **cleared}),
-    )
-
-
-def delete_object(ledger: Ledger, object_id: int) -> frozenset[int]:
-    """Delete an object from all frames; return the frames that change."""
-    marks = ledger.history.state.marks
-    frames = [t for t in range(ledger.n_frames) if _holds(ledger, t, {object_id})]
-    return ledger.commit(
-        "delete_object",
-        {t: _without(ledger, t, {object_id}) for t in frames},
-        object_id=object_id,
-        unmarked=[[t, i] for t, i in sorted(marks) if i == object_id],
-        unlocked=_unlocked(ledger, {t: {object_id} for t in range(ledger.n_frames)}),
-    )
 
 
 def undo(ledger: Ledger) -> frozenset[int]:
@@ -159,45 +113,6 @@ def redo(ledger: Ledger) -> frozenset[int]:
     return ledger.note("redo", of=ledger.history.undone[-1].line["n"])
 
 
-def _clear(
-    ledger: Ledger,
-    marks: Mapping[tuple[int, int], Mark],
-    affected: Iterable[int],
-    records: dict[int, FrameRecord],
-    stretch: range = range(0),
-) -> dict[int, set[int]]:
-    """Add to `records` the frames that lose evidence which no mark supports any more.
-
-    Parameters
-    ----------
-    ledger
-        The session so far.
-    marks
-        As they are after the action.
-    affected
-        The objects whose marks change.
-    records
-        Records of the action; those of other frames are added.
-    stretch
-        Frames that lose these objects in any case.
-
-    Returns
-    -------
-    dict
-        The objects that each frame can't hold.
-    """
-    cleared: dict[int, set[int]] = {}
-    for object_id in sorted(affected):
-        own = marks_of(marks, object_id)
-        for t in range(ledger.n_frames):
-            if t in stretch or (t not in own and not is_supported(own, t)):
-                cleared.setdefault(t, set()).add(object_id)
-    for t, ids in cleared.items():
-        if t not in records and _holds(ledger, t, ids):
-            records[t] = _without(ledger, t, ids)
-    return cleared
-
-
 def _side(marks: Mapping[tuple[int, int], Mark], object_id: int, t: int) -> int:
     """Return where an object that is absent on frame `t` is cut off by that.
 
@@ -209,29 +124,3 @@ def _side(marks: Mapping[tuple[int, int], Mark], object_id: int, t: int) -> int:
         return 1
     after = min((frame for frame in own if frame > t), default=None)
     return -1 if after is not None and own[after].kind is MarkKind.PRESENT else 0
-
-
-def _holds(ledger: Ledger, t: int, ids: set[int]) -> bool:
-    """Return whether frame `t` has evidence or events of any of these objects."""
-    index = ledger.index(t)
-    return not ids.isdisjoint({*index.entries, *(event.object_id for event in index.events)})
-
-
-def _without(ledger: Ledger, t: int, ids: set[int], events: tuple[Event, ...] = ()) -> FrameRecord:
-    """Return frame `t` without some objects and their events, with others instead."""
-    old, old_events = ledger.read(t)
-    objects = {i: item for i, item in old.items() if i not in ids}
-    kept = tuple(event for event in old_events if event.object_id not in ids)
-    locked = ledger.history.state.locked_ids(t) - ids
-    labels = labels_with_locks(objects.values(), ledger.labels(t), locked)
-    return FrameRecord(labels, objects, kept + events)
-
-
-def _unlocked(ledger: Ledger, cleared: Mapping[int, set[int]]) -> dict[str, list[int]]:
-    """Return the locks that go with objects that are cleared from frames."""
-    unlocked: dict[str, list[int]] = {}
-    for t, ids in cleared.items():
-        lost = sorted(ids & ledger.history.state.locked_ids(t))
-        if lost:
-            unlocked[str(t)] = lost
-    return unlocked

@@ -274,6 +274,11 @@ def _apply_action(state: State, line: Line) -> None:
         for object_id in line.get(kind, ()):
             state.marks[(line["t"], object_id)] = Mark(kind, line["n"])
             _drop_arms(state, line["t"], object_id)
+    for t, object_id, kind in line.get("marked", ()):
+        state.marks[(t, object_id)] = Mark(MarkKind(kind), line["n"])
+        _drop_arms(state, t, object_id)
+    for t, object_id, direction, *arm in line.get("arms", ()):
+        state.arms[(t, object_id, direction)] = Arm(*arm)
     for t, ids in line.get("found", {}).items():
         for object_id in ids:
             state.marks[(int(t), object_id)] = Mark(MarkKind.PRESENT, line["n"])

@@ -9,6 +9,9 @@ from typing import NamedTuple
 ANY_OBJECT = 0
 """Stands for all objects without a mark of their own on a frame."""
 
+NEWEST = 2**62
+"""Order of a mark whose line isn't written yet."""
+
 
 class MarkKind(StrEnum):
     """What is said."""

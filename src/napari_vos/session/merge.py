@@ -123,6 +123,29 @@ def without_pixels(
     return rest
 
 
+def unite(one: ObjectEvidence, other: ObjectEvidence) -> ObjectEvidence:
+    """Return the evidence of two objects that are one, under the id of both.
+
+    A pixel belongs to it as probably as it belongs to either. It is as certain as the
+    less certain of them, unless the user has said so.
+    """
+    box = Box(
+        min(one.box.top, other.box.top),
+        min(one.box.left, other.box.left),
+        max(one.box.bottom, other.box.bottom),
+        max(one.box.right, other.box.right),
+    )
+    total = cut_window(one, box).astype(np.float32) + cut_window(other, box)
+    by_user = Source.USER in (one.source, other.source)
+    return ObjectEvidence(
+        one.object_id,
+        box,
+        np.minimum(total, 1).astype(np.float16),
+        1.0 if by_user else min(one.confidence, other.confidence),
+        Source.USER if by_user else Source.PROPAGATED,
+    )
+
+
 def cut_window(item: ObjectEvidence | None, window: Box) -> NDArray[np.float16]:
     """Return the probability of an object inside `window`; 0 where nothing is known."""
     cut = np.zeros(window.shape, np.float16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import index
 from typing import TYPE_CHECKING, ClassVar, SupportsIndex
 
@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from napari_vos.errors import PromptError
 from napari_vos.prompts import box_prompt, mask_prompt, point_prompt, scribble_prompt
-from napari_vos.session import actions
+from napari_vos.session import actions, objects
 from napari_vos.session.engine import EngineChoice
 from napari_vos.session.interaction import INTERACTOR, Interaction
 from napari_vos.session.turns import Turns
@@ -190,7 +190,7 @@ class SessionPrompts(SessionView):
 
         def action() -> frozenset[int]:
             masks, said = self._interaction.segment(drawn)
-            return actions.add_mask(self._ledger, masks, said)
+            return actions.add_mask(self._ledger, masks, "draw", **said)
 
         self._act(action)
 
@@ -256,7 +256,7 @@ class SessionPrompts(SessionView):
             If the object isn't known or `t` lies outside the stack.
         """
         end, known = self._check_frame(t), self._check_object(object_id)
-        self._act(lambda: actions.end_object(self._ledger, known, end))
+        self._act(lambda: objects.end_object(self._ledger, known, end))
 
     def delete_object(self, object_id: int) -> None:
         """Delete an object from all frames, with all that was said of it.
@@ -267,7 +267,82 @@ class SessionPrompts(SessionView):
             If the object isn't known.
         """
         known = self._check_object(object_id)
-        self._act(lambda: actions.delete_object(self._ledger, known))
+        self._act(lambda: objects.delete_object(self._ledger, known))
+
+    def merge_objects(
+        self, object_id: int, other_id: int, *, frames: tuple[int, int] | None = None
+    ) -> None:
+        """Say that object `other_id` is a part of `object_id`, or is that object.
+
+        The masks stay as they are, under one id, and nothing of them runs again. Frames
+        on which the other was marked are user frames of the object.
+
+        Parameters
+        ----------
+        object_id
+            The object that stays.
+        other_id
+            The object that becomes a part of it.
+        frames
+            First and last frame, inclusive, on which they are one; elsewhere the other
+            stays an object. None: everywhere, and the other is no object any more.
+
+        Raises
+        ------
+        PromptError
+            If an object isn't known, both are the same, or the range lies outside the
+            stack or doesn't hold the other.
+        """
+        pair = objects.Pair(self._check_object(object_id), self._check_object(other_id))
+        if pair.one == pair.other:
+            raise PromptError(f"Object {pair.one} can't be merged with itself. Name two objects.")
+        first, last = (0, self._ledger.n_frames - 1) if frames is None else frames
+        chosen = range(self._check_frame(first), self._check_frame(last) + 1)
+        if not any(pair.other in self._ledger.index(t).entries for t in chosen):
+            raise PromptError(
+                f"Object {pair.other} isn't on any of the frames {first}-{last}: there is nothing "
+                f"to merge with object {pair.one}. Give the first and the last frame where it is."
+            )
+        self._act(lambda: objects.merge_objects(self._ledger, pair, chosen))
+
+    def split_object(self, object_id: int, t: int, parts: Sequence[ArrayLike] | None = None) -> int:
+        """Say that an object is two, and how they part on frame `t`.
+
+        The frame becomes a user frame of both, from which they are propagated. Together
+        they have the pixels that the object had.
+
+        Parameters
+        ----------
+        object_id
+            The object; it keeps the first part.
+        t
+            Frame index.
+        parts
+            Two (Y, X) masks, 0 where they aren't; strokes are enough, since what lies
+            in neither goes to the nearer one. None: its two largest connected parts,
+            the larger one first.
+
+        Returns
+        -------
+        int
+            The id of the second part.
+
+        Raises
+        ------
+        PromptError
+            If the object isn't on that frame or is in one piece, or these aren't two
+            parts of it.
+        """
+        frame, known = self._check_frame(t), self._check_object(object_id)
+        new_ids = []
+
+        def action() -> frozenset[int]:
+            new_id, changed = objects.split_object(self._ledger, known, frame, parts)
+            new_ids.append(new_id)
+            return changed
+
+        self._act(action)
+        return new_ids[0]
 
     def undo(self) -> None:
         """Take back the last prompt, round or other action, bit for bit.

@@ -13,10 +13,11 @@ import numpy as np
 
 from napari_vos.errors import StoreError
 from napari_vos.prompts import MaskPrompt
-from napari_vos.session import actions
+from napari_vos.session import actions, objects
 from napari_vos.session.engine import EngineChoice, plan_of
 from napari_vos.session.images import find_frames
 from napari_vos.session.ledger import Ledger
+from napari_vos.session.newcomers import repeat_newcomers
 from napari_vos.session.round import begin_round, run_round
 from napari_vos.session.spans import Reach
 from napari_vos.store.folder import SessionFolder
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from napari_vos.store.journal import Line
 
 _KEEP_ALL = 2**62
+
+_BESIDE = ("prompts", "interactor", "object_id", "new_id")
+"""What the journal tells of masks beside the masks themselves."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +116,26 @@ class _Replay:
 
     def _act(self, line: Line) -> None:
         match line["action"]:
-            case "add_mask" | "draw":
+            case "add_mask" | "draw" | "split_object":
                 # Masks that were drawn are those that came out then, whatever made them.
                 labels = self._source.folder.read_prompt(line["prompt"])
                 ids = tuple(int(i) for i in np.unique(labels) if i)
                 prompt = MaskPrompt(line["t"], labels, ids, line["complete"])
-                drawn = {key: line[key] for key in line if key in ("prompts", "interactor")}
-                actions.add_mask(self._again, prompt, drawn or None)
+                beside = {key: line[key] for key in _BESIDE if key in line}
+                actions.add_mask(self._again, prompt, line["action"], **beside)
+            case "add_newcomers":
+                repeat_newcomers(self._again, line, self._source.folder.read_prompt)
+            case "accept_parents":
+                self._again.commit("accept_parents", {}, parents=line["parents"])
             case "accept":
                 self._again.commit("accept", {}, locked=line["locked"])
             case "end_object":
-                actions.end_object(self._again, line["object_id"], line["t"])
+                objects.end_object(self._again, line["object_id"], line["t"])
             case "delete_object":
-                actions.delete_object(self._again, line["object_id"])
+                objects.delete_object(self._again, line["object_id"])
+            case "merge_objects":
+                pair = objects.Pair(line["object_id"], line["other_id"])
+                objects.merge_objects(self._again, pair, range(*line["frames"]))
             case other:
                 raise StoreError(
                     f"Line {line['n']} of the journal tells of '{other}', which this version "

@@ -16,7 +16,7 @@ marking and propagating one frame at a time, without the time that would take.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -219,12 +219,8 @@ def _legs_of(
     in_order = sorted(present, key=lambda t: (present[t], t))
     for index, t in enumerate(in_order):
         for direction in (1, -1):
-            beyond = [frame for frame in own if (frame - t) * direction > 0]
-            neighbour = min(beyond, key=lambda frame: abs(frame - t), default=None)
-            if neighbour is not None:
-                end = neighbour - direction
-            else:
-                end = n_frames - 1 if direction > 0 else 0
+            neighbour = _neighbour(own, t, direction)
+            end = arm_end(own, t, direction, n_frames)
             arm = arms.get((t, object_id, direction))
             done = t if arm is None else arm.until
             if (end - done) * direction <= 0:
@@ -246,6 +242,31 @@ def _legs_of(
                 yield present[t], Leg(span, end)
             else:
                 yield present[t], Leg(span, end, arm.ended, arm.leg)
+
+
+def arm_end(own: Iterable[int], t: int, direction: int, n_frames: int) -> int:
+    """Return how far a mark reaches: the frame before the next of these, or the stack's end.
+
+    Parameters
+    ----------
+    own
+        The frames on which the object is marked.
+    t
+        Frame of the mark.
+    direction
+        1 forward, -1 backward.
+    n_frames
+        Length of the stack.
+    """
+    neighbour = _neighbour(own, t, direction)
+    if neighbour is not None:
+        return neighbour - direction
+    return n_frames - 1 if direction > 0 else 0
+
+
+def _neighbour(own: Iterable[int], t: int, direction: int) -> int | None:
+    beyond = [frame for frame in own if (frame - t) * direction > 0]
+    return min(beyond, key=lambda frame: abs(frame - t), default=None)
 
 
 def _limit(leg: Leg, frames: tuple[int, int] | None) -> Leg | None:
