@@ -170,7 +170,9 @@ class SessionPrompts(SessionView):
         """
         self.draw([box_prompt(t, i, box) for i, box in boxes.items()])
 
-    def draw(self, prompts: Iterable[DrawnPrompt]) -> None:
+    def draw(
+        self, prompts: Iterable[DrawnPrompt], *, is_superseded: Callable[[], bool] | None = None
+    ) -> bool:
         """Take in scribbles, points and boxes of one frame together; see `add_scribbles`.
 
         Parameters
@@ -178,6 +180,14 @@ class SessionPrompts(SessionView):
         prompts
             In the order in which they were drawn: where two contradict each
             other, the later one wins.
+        is_superseded
+            Asked when the masks are made: if they aren't wanted any more, nothing
+            is changed.
+
+        Returns
+        -------
+        bool
+            Whether the masks were taken in.
 
         Raises
         ------
@@ -187,12 +197,16 @@ class SessionPrompts(SessionView):
         drawn = tuple(prompts)
         for prompt in drawn:
             self._check_frame(prompt.t)
+        is_taken = True
 
         def action() -> frozenset[int]:
+            nonlocal is_taken
             masks, said = self._interaction.segment(drawn)
-            return actions.add_mask(self._ledger, masks, "draw", **said)
+            is_taken = is_superseded is None or not is_superseded()
+            return actions.add_mask(self._ledger, masks, said) if is_taken else frozenset()
 
         self._act(action)
+        return is_taken
 
     def choose_interactor(
         self,
