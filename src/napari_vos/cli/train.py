@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_vos.cli.options import AsJson, report
+from napari_vos.cli.train_labels import labels
 from napari_vos.errors import FramesError
 
 Out = Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")]
@@ -132,6 +133,9 @@ def instances(
     )
     path = train(recipe, report=lambda line: typer.echo(line, err=True))
     report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+
+
+train.command()(labels)
 
 
 @train.command()

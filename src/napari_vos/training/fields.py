@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from napari_vos.frames import FrameStack
 from napari_vos.training.yolact import Truth
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,6 +53,24 @@ class Fields(NamedTuple):
     labels: Tensor
 
 
+class LabelledFrames(Protocol):
+    """Frames of which some have labels."""
+
+    @property
+    def frames(self) -> FrameStack:
+        """The images."""
+        ...
+
+    @property
+    def filled(self) -> Sequence[int]:
+        """Frames with instances."""
+        ...
+
+    def labels(self, t: int) -> NDArray[np.int32]:
+        """Return the labels (Y, X) of a frame, `UNKNOWN` where nobody has said what there is."""
+        ...
+
+
 class LabelledMovie:
     """A scene, and on which of its frames everything has a mask.
 
@@ -79,7 +97,7 @@ class LabelledMovie:
         return labels
 
 
-def sample_field(rng: np.random.Generator, movie: LabelledMovie) -> Fields:
+def sample_field(rng: np.random.Generator, movie: LabelledFrames) -> Fields:
     """Cut a field (B = 1) out of a random frame with instances, scaled, turned and mirrored."""
     t = movie.filled[int(rng.integers(len(movie.filled)))]
     labels = movie.labels(t)
