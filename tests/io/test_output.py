@@ -62,7 +62,7 @@ def test_only_zarr_folders_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "precious").touch()
     with (
-        pytest.raises(StoreError, match="results' is a folder that isn't zarr"),
+        pytest.raises(StoreError, match="results' is a folder of another kind"),
         whole_output(tmp_path / "results", overwrite=True),
     ):
         pytest.fail("nothing may be written")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,9 @@ _ADVICE = {
 
 
 @contextmanager
-def whole_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def whole_output(
+    path: Path, *, overwrite: bool, replaceable: Callable[[Path], bool] = is_zarr
+) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends.
 
     Parameters
@@ -31,6 +33,8 @@ def whole_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
         A file, or a folder such as a zarr array.
     overwrite
         Whether something that is at `path` already is replaced.
+    replaceable
+        Whether a folder is one that may be replaced.
 
     Yields
     ------
@@ -47,8 +51,8 @@ def whole_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         if path.exists() and not overwrite:
             raise StoreError(f"'{path}' exists already. Choose another name, or overwrite it.")
-        if path.is_dir() and not is_zarr(path):
-            raise StoreError(f"'{path}' is a folder that isn't zarr. Choose another name.")
+        if path.is_dir() and not replaceable(path):
+            raise StoreError(f"'{path}' is a folder of another kind. Choose another name.")
         _remove(temporary)
         yield temporary
         if path.is_dir():  # a folder can't be replaced at one stroke

@@ -57,6 +57,34 @@ class ObjectRow(NamedTuple):
     source: str | None
 
 
+class EventRow(NamedTuple):
+    """The beginning or the end of an object.
+
+    Attributes
+    ----------
+    t
+        The object's first frame, or the first one without it.
+    id
+        Object id.
+    event
+        "begins" or "ends".
+    reason
+        Why it isn't followed beyond; None if the user's masks or the stack don't tell.
+        "divided" for parents of two or more.
+    parent
+        The object it comes from, if that was accepted.
+    proposed_parent
+        The object it may come from.
+    """
+
+    t: int
+    id: int
+    event: str
+    reason: str | None
+    parent: int | None = None
+    proposed_parent: int | None = None
+
+
 def object_table(
     labels: Iterable[NDArray[np.uint16]],
     judgements: Iterable[Mapping[int, Judgement]],
@@ -95,11 +123,26 @@ def object_table(
 
 
 def write_table(
-    path: str | PathLike[str], rows: Iterable[ObjectRow], *, overwrite: bool = False
+    path: str | PathLike[str],
+    rows: Iterable[ObjectRow] | Iterable[EventRow],
+    *,
+    kind: type[ObjectRow] | type[EventRow] = ObjectRow,
+    overwrite: bool = False,
 ) -> None:
-    """Write the table as comma-separated values, whole or not at all.
+    """Write a table as comma-separated values, whole or not at all.
 
     Centroids and confidence have four digits; what isn't known stays empty.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        Of one kind.
+    kind
+        What they are: the names of the columns.
+    overwrite
+        Whether to replace what is at `path` already.
 
     Raises
     ------
@@ -111,7 +154,7 @@ def write_table(
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(ObjectRow._fields)
+        writer.writerow(kind._fields)
         for row in rows:
             writer.writerow([_cell(value) for value in row])
 

@@ -18,11 +18,12 @@ from napari_vos.session.images import describe_frames, find_frames
 from napari_vos.session.interaction import INTERACTOR
 from napari_vos.session.ledger import Ledger
 from napari_vos.session.planner import RoundPlanner
-from napari_vos.session.prompting import SessionPrompts
+from napari_vos.session.newcomers import SessionNewcomers
 from napari_vos.session.replay import ReplayReport, replay
 from napari_vos.session.round import Finish, Progress, run_round
 from napari_vos.session.spans import Direction, Reach
 from napari_vos.session.turns import Phase
+from napari_vos.session.survey import Search, Survey
 from napari_vos.store.folder import SessionFolder
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ UNDO_BYTES = 4 * 2**30
 """Default limit of what is kept on disk for undo."""
 
 
-class Session(SessionPrompts):
+class Session(SessionNewcomers):
     """Prompts, propagation and results on one stack of images.
 
     A round may run in one other thread while this one reads; prompts and undo
@@ -252,6 +253,37 @@ class Session(SessionPrompts):
 
     def run(self, *, frames: tuple[int, int] | None = None, direction: Direction = "both") -> None:
         """Propagate what is pending, with a progress bar on standard error.
+
+    def follow_newcomers(
+        self,
+        *,
+        every: int = 5,
+        frames: tuple[int, int] | None = None,
+        score: float = 0.5,
+        overlap: float = 0.5,
+    ) -> Generator[Progress]:
+        """Propagate what is pending, then find newcomers frame by frame and propagate them.
+
+        Yields after each finished frame, as `propagate`, and after each that was looked at.
+        It may be closed at any yield; the next call goes on from there. Frames that were
+        looked at in the same way aren't again, until the user has said something else.
+
+        Takes and raises what `find_newcomers` and `propagate` do.
+        """
+        search = Search(every, score, overlap)
+        if self.object_ids:
+            yield from self.propagate(frames=frames)
+        unchecked = self.unchecked_frames(search, frames)
+        nothing = seen = Survey((), (), {}, {})
+        for index, t in enumerate(unchecked, 1):
+            for survey in self.survey(search, frames=(t, t)):
+                seen += survey
+            yield Progress(t, (), {}, index, len(unchecked))
+            if seen.newcomers:
+                self.add_newcomers(seen)
+                seen = nothing
+                yield from self.propagate(frames=frames)
+        self.add_newcomers(seen)
 
         Takes and raises what `propagate` does.
         """
