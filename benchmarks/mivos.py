@@ -247,7 +247,9 @@ def measure_steps(size: tuple[int, int], n_objects: int, n_memories: int) -> dic
     """
     import torch
 
-    from napari_vos.engines.mivos_model import Correction, Memory, MivosModel
+    from napari_vos.engines.mivos_bank import Memory, SpaceTimeBank
+    from napari_vos.engines.mivos_frozen import Frozen
+    from napari_vos.engines.mivos_model import Correction, MivosModel
     from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
 
     networks = PropagationNetwork().eval(), FusionNetwork().eval()
@@ -255,17 +257,16 @@ def measure_steps(size: tuple[int, int], n_objects: int, n_memories: int) -> dic
     height, width = size
     cells = height * width // 256
     image, masks = torch.randn(1, 3, height, width), torch.rand(n_objects, 1, height, width)
-    frozen = masks[:0]
-    memory = Memory(
-        torch.randn(n_objects, n_memories * cells, 128),
-        torch.randn(n_objects, n_memories * cells, 512),
-    )
-    correction = Correction(memory.key[:, :cells].clone(), torch.cat([masks, masks], dim=1))
+    frozen, bank = Frozen.of(masks[:0]), SpaceTimeBank()
+    for t in range(n_memories):
+        parts = (torch.randn(n_objects, cells, depth) for depth in (128, 512))
+        bank.add(t, Memory(*parts), keep=True)
+    correction = Correction(bank.key(0), torch.cat([masks, masks], dim=1))
     query = model.encode(image)
     steps: dict[str, Callable[[], torch.Tensor | tuple[Tensor, ...]]] = {
         "encode": lambda: model.encode(image),
         "memorize": lambda: model.memorize(image, masks, frozen),
-        "find": lambda: model.find(query, memory, frozen),
+        "find": lambda: model.find(query, bank, frozen),
         "fuse": lambda: model.fuse(
             image,
             query,

@@ -13,6 +13,12 @@ from napari_vos.errors import NapariVosError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+_REFINE_WHOLE_FRAMES = {
+    "help": "The scale to propagate at, 'full', 'half' or 'quarter', if borders are to be found "
+    "again in the full image at each frame.",
+    "choices": ("no", "full", "half", "quarter"),
+}
+
 
 @dataclass(frozen=True)
 class CompactConfig:
@@ -64,6 +70,13 @@ class CompactConfig:
             "choices": ("learned", "linear", "none"),
         },
     )
+    refine: str = field(
+        default="no",
+        metadata={
+            "help": "'full' finds borders again in the image, of objects larger than their window.",
+            "choices": ("no", "full"),
+        },
+    )
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -108,17 +121,27 @@ class MivosConfig:
     memory_profile: int | str = field(
         default="auto",
         metadata={
-            "help": "What stays on the device for later rounds, from 0, images and features of all "
-            "frames, to 3, nothing.",
+            "help": "What stays on the device, from 0, images and features of all frames, to 3, "
+            "nothing: memories lie in files then.",
             "minimum": 0,
             "maximum": 3,
             "others": ("auto",),
+        },
+    )
+    tile_side: int | None = field(
+        default=None,
+        metadata={
+            "help": "Side of the tiles in which frames are computed, for less memory and the same "
+            "labels; None for whole frames.",
+            "minimum": 64,
+            "others": (None,),
         },
     )
     fusion_weights: str | None = field(
         default=None,
         metadata={"help": "File of the fusion network; without it masks are fused by distance."},
     )
+    refine: str = field(default="no", metadata=_REFINE_WHOLE_FRAMES)
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -152,6 +175,7 @@ class MastConfig:
     cache_megabytes: int = field(
         default=512, metadata={"help": "Memory for features of frames.", "minimum": 0}
     )
+    refine: str = field(default="no", metadata=_REFINE_WHOLE_FRAMES)
 
     def __post_init__(self) -> None:
         """Check the limits."""

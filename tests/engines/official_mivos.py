@@ -8,8 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from napari_vos.engines.mivos_bank import SpaceTimeBank
-from napari_vos.engines.mivos_model import Correction, Memory, MivosModel
+from napari_vos.engines.mivos_bank import Memory, SpaceTimeBank
+from napari_vos.engines.mivos_frozen import Frozen
+from napari_vos.engines.mivos_model import Correction, MivosModel
 from napari_vos.networks.padding import Padding
 from tests.golden import normalized
 
@@ -23,7 +24,7 @@ class OfficialSession:
         self.images = self.padding.add(normalized(video))[:, None]
         self.volume = torch.zeros(n_objects + 1, len(video), 1, *self.images.shape[-2:])
         self.volume[0] = 1e-7
-        self.frozen = self.volume[:0, 0]
+        self.frozen = Frozen.of(self.volume[:0, 0])
         self.certain: list[tuple[int, Memory]] = []
         self.schedule: list[list[object]] = []
 
@@ -55,7 +56,7 @@ class OfficialSession:
         for t, following in pairwise([*frames, None]):
             self.schedule.append([t, list(bank.frames)])
             query = self.model.encode(self.images[t])
-            found = self.model.find(query, bank.memory, self.frozen)
+            found = self.model.find(query, bank, self.frozen)
             if following is not None:
                 keep = abs(t - last_kept) >= self.memory_every
                 last_kept = t if keep else last_kept

@@ -64,11 +64,23 @@ def test_an_interrupted_round_keeps_its_batches(frames, factory, blocks, tmp_pat
 
 def test_what_shrinks_in_which_order():
     assert with_less_memory({"config": {"top_k": 50}}) is None
-    asked = {"memory_profile": "auto", "batch_size": 4, "working_scale": "auto"}
+    asked = {
+        "memory_profile": "auto",
+        "batch_size": 2,
+        "tile_side": None,
+        "working_scale": "auto",
+    }
     plan, shrunk = {"config": asked}, []
     while plan := with_less_memory(plan):
         shrunk.append(tuple(plan["config"].values()))
-    assert shrunk == [(3, 4, "auto"), (3, 2, "auto"), (3, 1, "auto"), (3, 1, 1.0)]
+    assert shrunk == [
+        (3, 2, None, "auto"),
+        (3, 1, None, "auto"),
+        (3, 1, 1024, "auto"),
+        (3, 1, 512, "auto"),
+        (3, 1, 256, "auto"),
+        (3, 1, 256, 1.0),
+    ]
     assert with_less_memory({"config": {"batch_size": 1, "working_scale": 2.0}}) is None
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -20,10 +22,13 @@ from napari_vos.configs import MivosConfig
 from napari_vos.device import choose_device, choose_precision, free_memory
 from napari_vos.engines import PUBLISHED
 from napari_vos.engines.base import Estimate, EvidenceReader, Span
-from napari_vos.engines.mivos_frames import MivosFrames, cache_budgets
+from napari_vos.engines.mivos_bank import SpaceTimeBank
+from napari_vos.engines.mivos_frames import QUERY_BYTES, MivosFrames, cache_budgets
+from napari_vos.engines.mivos_frozen import Frozen
 from napari_vos.engines.mivos_model import MivosModel
 from napari_vos.engines.mivos_scale import WorkingFrame, scale_for
 from napari_vos.engines.mivos_span import MivosSpan
+from napari_vos.engines.mivos_tiles import computed_share, largest_part
 from napari_vos.engines.plans import check_weights, machine
 from napari_vos.errors import WeightsError
 from napari_vos.networks.memory import CHUNK_ENTRIES
@@ -41,6 +46,10 @@ OBJECT_BYTES = 600
 PLANE_BYTES = 40
 """Memory per pixel, in float32: of encoding a frame, of finding and fusing each object of a
 batch, and of the masks of each object. `python benchmarks/mivos.py --steps` measures them."""
+
+FROZEN_BYTES = 24
+"""Memory per pixel of all objects that a round doesn't move: they become three planes, one by
+one."""
 
 TIMED_SIDE = 128
 """Frames are timed on a part of this size; the time grows with the area."""
@@ -112,6 +121,7 @@ class MivosPropagator:
             dtype,
             config.top_k,
             config.batch_size,
+            config.tile_side,
         )
         budgets = cache_budgets(
             config.memory_profile,
@@ -144,37 +154,54 @@ class MivosPropagator:
         memory = _total((n_objects, object_memory, shared)) + sum(self.images.budgets)
         per_frame, per_object = self._seconds()
         seconds = sum(
-            (per_frame + per_object * len(span.object_ids)) * len(span.frames) * self._pixels(span)
-            for span in spans
+            (per_frame + per_object * len(span.object_ids))
+            * len(span.frames)
+            * math.prod(size)
+            * computed_share(self.config.tile_side, size)
+            for span, size in ((span, self._size(span)) for span in spans)
         )
         return Estimate(memory, seconds / TIMED_SIDE**2, object_frames, n_objects, object_memory)
 
     def _memory(self, span: Span) -> tuple[int, int, int]:
         """Return the number of objects of a span, the bytes of each, and those of all together."""
-        pixels, itemsize = self._pixels(span), self.model.dtype.itemsize
+        size, itemsize = self._size(span), self.model.dtype.itemsize
+        pixels = math.prod(size)
         position = (KEY_DEPTH + VALUE_DEPTH) * itemsize
-        # A bank that grows is there twice for a moment.
-        bank = 2 * self._n_memories(span) * pixels // STRIDE**2 * position
+        bank = self._n_memories(span) * pixels // STRIDE**2 * position
         n_objects = len(span.object_ids)
         batch = min(n_objects, self.config.batch_size)
-        shared = pixels * max(FRAME_BYTES, batch * OBJECT_BYTES) * itemsize // 4
+        work = largest_part(self.config.tile_side, size) * max(FRAME_BYTES, batch * OBJECT_BYTES)
+        shared = (work + pixels * QUERY_BYTES) * itemsize // 4 + pixels * FROZEN_BYTES
         # Affinities, and the best of them.
         return n_objects, bank + pixels * PLANE_BYTES, shared + 2 * CHUNK_ENTRIES * 4
 
-    def _pixels(self, span: Span) -> int:
-        return math.prod(WorkingFrame(self.frames.shape, self.scale(span)).padded)
+    def _size(self, span: Span) -> tuple[int, int]:
+        """Return (height, width) of the frames as the networks see them."""
+        return WorkingFrame(self.frames.shape, self.scale(span)).padded
 
     def propagate(self, span: Span, evidence: EvidenceReader) -> Iterator[FrameEvidence]:
         """Predict the frames of `span` in order; see `Propagator.propagate`."""
-        run = MivosSpan(self, span, evidence)
-        for t in self.frames.read_ahead(span.frames):
-            yield run.step(t)
+        with ExitStack() as stack:
+            folder = None
+            if self._spills:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="napari-vos-")))
+            run = MivosSpan(self, span, evidence, folder=folder)
+            for t in self.frames.read_ahead(span.frames):
+                yield run.step(t)
+
+    @property
+    def _spills(self) -> bool:
+        """Whether memories lie in files."""
+        return self.config.memory_profile == 3
 
     def _n_memories(self, span: Span) -> int:
+        """Return how many memories are on the device at a time."""
+        if self._spills:
+            return 2  # the previous one, and the one that is read or was just made
         kept = abs(span.end - span.start) // self.config.memory_every
         if self.config.memory_frames is not None:
             kept = min(kept, self.config.memory_frames)
-        return len(span.references) + kept + 1
+        return len(span.references) + kept + 2
 
     def _seconds(self) -> tuple[float, float]:
         """Return the seconds a frame takes, and those each of its objects takes."""
@@ -184,9 +211,10 @@ class MivosPropagator:
         started = time.perf_counter()
         query = self.model.encode(image)
         encoded = time.perf_counter()
-        memory = self.model.memorize(image, mask, mask[:0])
+        bank, frozen = SpaceTimeBank(), Frozen.of(mask[:0])
+        bank.add(0, self.model.memorize(image, mask, frozen), keep=True)
         # Reading its result waits for the device.
-        self.model.find(query, memory, mask[:0]).cpu()
+        self.model.find(query, bank, frozen).cpu()
         return encoded - started, time.perf_counter() - encoded
 
 

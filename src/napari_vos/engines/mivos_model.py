@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from napari_vos.engines.mivos_bank import Memory
+from napari_vos.engines.mivos_frozen import Frozen, compete
+from napari_vos.engines.mivos_tiles import in_tiles
 from napari_vos.networks.mivos import (
     FusionNetwork,
     PropagationNetwork,
     Query,
-    aggregate,
     attend_differences,
+    read_memories,
     sum_of_others,
 )
+from napari_vos.networks.mivos.propagation import STRIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-class Memory(NamedTuple):
-    """What is remembered of K objects at N positions.
-
-    Attributes
-    ----------
-    key
-        (K, N, 128).
-    value
-        (K, N, 512); position by position, since it is read so.
-    """
-
-    key: Tensor
-    value: Tensor
-
-    def of(self, objects: slice) -> Memory:
-        """Return what is remembered of some of the objects."""
-        return Memory(self.key[objects], self.value[objects])
+    from napari_vos.engines.mivos_bank import SpaceTimeBank
 
 
 class Correction(NamedTuple):
@@ -64,7 +51,7 @@ class Correction(NamedTuple):
 
 @dataclass(frozen=True)
 class MivosModel:
-    """The two networks, `batch_size` objects at a time.
+    """The two networks, `batch_size` objects at a time, frames in tiles of `tile_side`.
 
     Images are (1, 3, H, W), masks and probabilities (K, 1, H, W) float32 in
     [0, 1], all on the networks' device. H and W are multiples of 16.
@@ -75,14 +62,15 @@ class MivosModel:
     dtype: torch.dtype
     top_k: int
     batch_size: int
+    tile_side: int | None = None
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Query:
         """Return what a frame is asked for."""
-        return self.propagation.encode(image.to(self.dtype))
+        return Query(*self._in_tiles(self.propagation.encode, image))
 
     @torch.inference_mode()
-    def memorize(self, image: Tensor, masks: Tensor, frozen: Tensor) -> Memory:
+    def memorize(self, image: Tensor, masks: Tensor, frozen: Frozen) -> Memory:
         """Return what to remember of objects in a frame.
 
         Parameters
@@ -92,32 +80,43 @@ class MivosModel:
         masks
             Of the objects.
         frozen
-            Of all other objects, (F, 1, H, W); they are seen and not remembered.
+            All other objects; they are seen and not remembered.
         """
-        others = sum_of_others(masks) + frozen.sum(dim=0, keepdim=True)
-        image, masks, others = (x.to(self.dtype) for x in (image, masks, others))
+        others = sum_of_others(masks) + frozen.total
+
+        def remember(image: Tensor, mask: Tensor, others: Tensor) -> list[Tensor]:
+            cells = [side // STRIDE for side in image.shape[-2:]]
+            flat = self.propagation.memorize(image, mask, others)
+            return [part.unflatten(2, cells) for part in flat]
+
         parts = [
-            self.propagation.memorize(image, masks[some], others[some])
+            self._in_tiles(remember, image, masks[some], others[some])
             for some in self._batches(len(masks))
         ]
-        keys, values = (torch.cat(tensors).transpose(1, 2) for tensors in zip(*parts, strict=True))
+        keys, values = (
+            torch.cat(planes).flatten(2).transpose(1, 2) for planes in zip(*parts, strict=True)
+        )
         return Memory(keys.contiguous(), values.contiguous())
 
     @torch.inference_mode()
-    def find(self, query: Query, memory: Memory, frozen: Tensor) -> Tensor:
+    def find(self, query: Query, bank: SpaceTimeBank, frozen: Frozen) -> Tensor:
         """Return (K+1, 1, H, W), background first: objects competing with each other and `frozen`.
 
         Without frozen objects this sums to 1 at each pixel.
         """
+        key = query.key.flatten(2)
+
+        def decode(readout: Tensor, *query: Tensor) -> list[Tensor]:
+            return [self.propagation.decode(Query(*query), readout)]
 
         def alone(some: slice) -> Tensor:
-            key, value = memory.of(some)
-            logits: Tensor = self.propagation(
-                query, key.transpose(1, 2), value.transpose(1, 2), top_k=self.top_k
-            )
-            return logits
+            keys, values = bank.keys(some), bank.values(some)
+            n_objects = len(range(bank.n_objects)[some])
+            read = read_memories(keys, values, key.expand(n_objects, -1, -1), top_k=self.top_k)
+            readout = read.reshape(*read.shape[:2], *query.key.shape[-2:])
+            return self._in_tiles(decode, readout, *query, stride=STRIDE)[0]
 
-        return self._compete(alone, len(memory.key), frozen)
+        return self._compete(alone, bank.n_objects, frozen)
 
     @torch.inference_mode()
     def fuse(
@@ -129,7 +128,7 @@ class MivosModel:
         new: Tensor,
         correction: Correction,
         distance: tuple[float, float],
-        frozen: Tensor,
+        frozen: Frozen,
     ) -> Tensor:
         """Return (K+1, 1, H, W), background first: where to believe the old masks, where the new.
 
@@ -147,34 +146,42 @@ class MivosModel:
             Frames to the other user frame, and to the corrected one, as shares
             of the frames between the two.
         frozen
-            All other objects, (F, 1, H, W).
+            All other objects.
         """
         if self.fusion is None:
             blended = torch.lerp(old, new, distance[0])
-            background = 1 - blended.sum(dim=0, keepdim=True) - frozen.sum(dim=0, keepdim=True)
+            background = 1 - blended.sum(dim=0, keepdim=True) - frozen.total
             return torch.cat([background.clamp(0, 1), blended])
         network = self.fusion
 
+        def choose(image: Tensor, *masks: Tensor) -> list[Tensor]:
+            n_objects = len(masks[0])
+            distances = image.new_tensor([distance]).expand(n_objects, -1)
+            return [network(image.expand(n_objects, -1, -1, -1), *masks, distances)]
+
         def alone(some: slice) -> Tensor:
-            n_objects = len(old[some])
             attention = attend_differences(
                 correction.key[some].transpose(1, 2), query, correction.differences[some]
             )
-            inputs = (
-                image.expand(n_objects, -1, -1, -1),
-                old[some],
-                new[some],
-                attention,
-                image.new_tensor([distance]).expand(n_objects, -1),
-            )
-            logits: Tensor = network(*(x.to(self.dtype) for x in inputs))
-            return logits
+            return self._in_tiles(choose, image, old[some], new[some], attention)[0]
 
         return self._compete(alone, len(old), frozen)
 
-    def _compete(self, alone: Callable[[slice], Tensor], n_objects: int, frozen: Tensor) -> Tensor:
+    def _in_tiles(
+        self, function: Callable[..., Sequence[Tensor]], *planes: Tensor, stride: int = 1
+    ) -> list[Tensor]:
+        """Call a function of planes, the first of which has this stride, in the networks' dtype."""
+        height, width = planes[0].shape[-2:]
+        return in_tiles(
+            function,
+            [plane.to(self.dtype) for plane in planes],
+            side=self.tile_side,
+            size=(height * stride, width * stride),
+        )
+
+    def _compete(self, alone: Callable[[slice], Tensor], n_objects: int, frozen: Frozen) -> Tensor:
         logits = torch.cat([alone(some).float() for some in self._batches(n_objects)])
-        return aggregate(torch.cat([logits.sigmoid(), frozen]))[: n_objects + 1]
+        return compete(logits.sigmoid(), frozen)
 
     def _batches(self, n_objects: int) -> Iterator[slice]:
         for first in range(0, n_objects, self.batch_size):

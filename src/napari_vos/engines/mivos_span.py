@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from napari_vos.engines.mivos_bank import SpaceTimeBank
+from napari_vos.engines.mivos_frozen import Frozen
 from napari_vos.engines.mivos_model import Correction
 from napari_vos.engines.mivos_scale import WorkingFrame
 from napari_vos.engines.mivos_windows import dense, pack, unpack, windows
@@ -15,6 +16,7 @@ from napari_vos.store.evidence import FrameEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -29,9 +31,23 @@ class MivosSpan:
 
     What is remembered of a frame are its masks before fusion, as the state that
     was yielded with it has them: so resumed and uninterrupted runs agree.
+
+    Parameters
+    ----------
+    engine, span, evidence
+        See `MivosPropagator.propagate`.
+    folder
+        Where kept memories go; None to keep them on the device.
     """
 
-    def __init__(self, engine: MivosPropagator, span: Span, evidence: EvidenceReader) -> None:
+    def __init__(
+        self,
+        engine: MivosPropagator,
+        span: Span,
+        evidence: EvidenceReader,
+        *,
+        folder: Path | None = None,
+    ) -> None:
         self.engine = engine
         self.span = span
         self.evidence = evidence
@@ -41,7 +57,7 @@ class MivosSpan:
             self.last = span.done_until, evidence.state(span.done_until, span)
             scale = float(self.last[1]["scale"])
         self.working = WorkingFrame(engine.frames.shape, scale)
-        self.bank = SpaceTimeBank()
+        self.bank = SpaceTimeBank(folder)
         self.kept: list[int] = []
         for t in span.references:
             self._remember(t, self._masks(evidence.read(t)), keep=True)
@@ -58,7 +74,7 @@ class MivosSpan:
         image = self.engine.images.image(t, self.working)
         query = self.engine.images.query(t, self.working)
         frozen = self._frozen(t)
-        found = model.find(query, self.bank.memory, frozen)[1:]
+        found = model.find(query, self.bank, frozen)[1:]
         state = pack(windows(ids, found[:, 0].cpu().numpy()), self.kept, self.working.scale)
         self.last = t, state
         if self.correction is not None and self.span.fuse_with is not None:
@@ -102,22 +118,21 @@ class MivosSpan:
     def _correction(self) -> Correction:
         """Return what the user has changed on the frame from which this span starts."""
         start = self.span.start
-        cells = self.bank.memory.key.shape[1] // len(self.bank.frames)
-        first = self.bank.frames.index(start) * cells
         before = self._masks(self.evidence.uncorrected(start))
         after = self._masks(self.evidence.read(start))
-        return Correction.between(
-            self.bank.memory.key[:, first : first + cells].clone(), before, after
-        )
+        return Correction.between(self.bank.key(start).clone(), before, after)
 
     def _masks(self, evidence: FrameEvidence) -> Tensor:
         """Return the masks (K, 1, H, W) of the objects of this span."""
         return self._planes([evidence.objects.get(i) for i in self.span.object_ids])
 
-    def _frozen(self, t: int) -> Tensor:
-        """Return the masks (F, 1, H, W) of all other objects on frame `t`."""
-        objects = self.evidence.read(t).objects
-        return self._planes([item for i, item in objects.items() if i not in self.span.object_ids])
+    def _frozen(self, t: int) -> Frozen:
+        """Return all other objects on frame `t`; one plane exists at a time."""
+        frozen = Frozen.of(self._planes([None])[:0])
+        for object_id, item in self.evidence.read(t).objects.items():
+            if object_id not in self.span.object_ids:
+                frozen = frozen.joined(Frozen.of(self._planes([item])))
+        return frozen
 
     def _planes(self, items: Sequence[ObjectEvidence | None]) -> Tensor:
         """Return masks (K, 1, H, W); 0 in the border of those of whom nothing is known there.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from napari_vos.engines.base import Detector, Interactor, Propagator
     from napari_vos.frames import FrameStack
+
+LARGEST_TILE, SMALLEST_TILE = 1024, 256
+"""Sides of the tiles that are tried where whole frames take too much memory."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ class EngineChoice:
             precision=self.precision,
         )
 
+    def within(self, folder: Path) -> EngineChoice:
+        """Return this choice with the path of its weights if they lie in a session's folder."""
+        if self.weights is None or not (folder / self.weights).is_file():
+            return self
+        return replace(self, weights=folder / self.weights)
+
     def to_json(self) -> dict[str, Any]:
         """Return this choice ready for session.json."""
         config = None
@@ -105,14 +114,18 @@ class EngineChoice:
 def with_less_memory(plan: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return an engine's plan that takes less memory; None if it can't.
 
-    What is kept only to be faster goes first, then batches become half as large;
-    at last frames aren't enlarged, unless the user has said how much.
+    What is kept only to be faster goes first, then batches become half as large,
+    then tiles; at last frames aren't enlarged, unless the user has said how much.
     """
     config = plan["config"]
     if config.get("memory_profile", 3) != 3:
         less: dict[str, object] = {"memory_profile": 3}
     elif config.get("batch_size", 1) > 1:
         less = {"batch_size": config["batch_size"] // 2}
+    elif config.get("tile_side", 0) is None:
+        less = {"tile_side": LARGEST_TILE}
+    elif config.get("tile_side", 0) > SMALLEST_TILE:
+        less = {"tile_side": config["tile_side"] // 2}
     elif config.get("working_scale") == "auto":
         less = {"working_scale": 1.0}
     else:

@@ -8,6 +8,7 @@ from napari_vos.networks.mivos.propagation import (
     attend_differences,
     sum_of_others,
 )
+from napari_vos.networks.mivos.reading import read_memories
 from napari_vos.networks.mivos.scribble import ScribbleToMaskNetwork
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "ScribbleToMaskNetwork",
     "aggregate",
     "attend_differences",
+    "read_memories",
     "sum_of_others",
 ]

@@ -157,11 +157,13 @@ class PropagationNetwork(nn.Module):
         Tensor
             Logits (K, 1, H, W), each object as if it were alone.
         """
-        n_objects = len(memory_key)
-        key = query.key.flatten(2).expand(n_objects, -1, -1)
+        key = query.key.flatten(2).expand(len(memory_key), -1, -1)
         readout = memory.read_memory(memory_key, memory_value, key, top_k=top_k)
-        readout = readout.reshape(*readout.shape[:2], *query.key.shape[-2:])
-        value = query.value.expand(n_objects, -1, -1, -1)
+        return self.decode(query, readout.reshape(*readout.shape[:2], *query.key.shape[-2:]))
+
+    def decode(self, query: Query, readout: Tensor) -> Tensor:
+        """Return logits (K, 1, H, W) from what was read of K objects (K, 512, H/16, W/16)."""
+        value = query.value.expand(len(readout), -1, -1, -1)
         logits: Tensor = self.decoder(
             torch.cat([readout, value], dim=1), query.eighth, query.quarter
         )

@@ -1,0 +1,106 @@
+"""Reading memories of many frames one after the other: none of them has to stay at hand."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from napari_vos.networks.memory import CHUNK_ENTRIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+
+def read_memories(
+    keys: Iterable[Tensor], values: Iterable[Tensor], query_key: Tensor, *, top_k: int
+) -> Tensor:
+    """Read the memories of several frames as if they were one.
+
+    The same as `networks.memory.read_memory` of all of them: first the best
+    positions are found, frame by frame, then what lies there is summed. Each
+    frame is asked for twice, its key and its value.
+
+    Parameters
+    ----------
+    keys
+        (B, N, D) float of each frame; N may differ.
+    values
+        (B, N, V) float of each frame, contiguous, in the same order.
+    query_key
+        (B, D, Q) float, Q query positions.
+    top_k
+        Memory positions read per query position, of all frames together; all if
+        there are fewer.
+
+    Returns
+    -------
+    Tensor
+        (B, V, Q), of the values' dtype.
+    """
+    query = query_key.transpose(1, 2).float() / math.sqrt(query_key.shape[1])
+    best, index = _find_best(keys, query, top_k)
+    weight = torch.softmax(best, dim=-1)
+    read, first = None, 0
+    for value in values:
+        part = _sum_inside(weight, index - first, value)
+        read = part if read is None else read.add_(part)
+        first, dtype = first + value.shape[1], value.dtype
+    if read is None:
+        raise ValueError("Nothing is remembered yet.")
+    return read.to(dtype).transpose(1, 2)
+
+
+def _find_best(keys: Iterable[Tensor], query: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+    """Return the affinities (B, Q, k) of the best positions, and where they are."""
+    best = query.new_empty(*query.shape[:2], 0)
+    index = torch.empty_like(best, dtype=torch.int64)
+    first = 0
+    for key in keys:
+        batch, positions, _ = key.shape
+        known, wanted = best.shape[2], min(top_k, first + positions)
+        rows = max(1, CHUNK_ENTRIES // (batch * positions))
+        chunks = zip(*(x.split(rows, dim=1) for x in (query, best, index)), strict=True)
+        columns = key.float().transpose(1, 2)  # affinities in half precision are far off
+        merged = []
+        for some, before, before_index in chunks:
+            found, where = (some @ columns).topk(min(top_k, positions), dim=-1, sorted=False)
+            where += first
+            if known:
+                found, chosen = torch.cat([before, found], dim=-1).topk(
+                    wanted, dim=-1, sorted=False
+                )
+                where = torch.cat([before_index, where], dim=-1).gather(-1, chosen)
+            merged.append((found, where))
+        best, index = (torch.cat(parts, dim=1) for parts in zip(*merged, strict=True))
+        first += positions
+    return best, index
+
+
+def _sum_inside(weight: Tensor, index: Tensor, value: Tensor) -> Tensor:
+    """Return (B, Q, V) float32: what is read of the one frame (B, N, V) that `index` begins at.
+
+    Each position that is read of any frame is touched once.
+    """
+    batch, positions, _ = value.shape
+    inside = (index >= 0) & (index < positions)
+    rows = torch.arange(0, batch * positions, positions, device=index.device)[:, None, None]
+    chosen, weights = (index + rows)[inside], weight[inside].to(value.dtype)
+    counts = inside.sum(dim=-1).flatten()
+    table = value.flatten(0, 1)
+    if value.device.type == "mps":  # which lacks the other way
+        bag = torch.repeat_interleave(torch.arange(len(counts), device=index.device), counts)
+        read = table.new_zeros(len(counts), table.shape[1], dtype=torch.float32)
+        for some in torch.arange(len(chosen), device=index.device).split(
+            max(1, CHUNK_ENTRIES // table.shape[1])
+        ):
+            read.index_add_(0, bag[some], (table[chosen[some]] * weights[some, None]).float())
+    else:
+        read = functional.embedding_bag(
+            chosen, table, counts.cumsum(0) - counts, per_sample_weights=weights, mode="sum"
+        ).float()
+    return read.reshape(batch, -1, table.shape[1])
