@@ -5,7 +5,7 @@ Forms, command line and documentation are derived from these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_vos.errors import NapariVosError
@@ -331,6 +331,39 @@ class RefinementConfig:
         check_limits(self)
         if self.factor.bit_count() != 1:
             raise NapariVosError(f"factor is {self.factor}; expected a power of two, such as 4.")
+
+
+EngineConfig = CompactConfig | MivosConfig | MastConfig
+"""Settings of an engine that propagates."""
+
+
+def refining(engine: str, config: EngineConfig | None = None) -> EngineConfig:
+    """Return an engine's settings with borders found again at each frame.
+
+    The compact engine's from the scale of its windows; others propagate at half scale.
+
+    Parameters
+    ----------
+    engine
+        "compact", "mivos" or "mast".
+    config
+        Its other settings; None for the default.
+
+    Raises
+    ------
+    NapariVosError
+        If there is no such engine.
+    """
+    defaults: dict[str, type[EngineConfig]] = {
+        "compact": CompactConfig,
+        "mivos": MivosConfig,
+        "mast": MastConfig,
+    }
+    if engine not in defaults:
+        raise NapariVosError(
+            f"There is no engine {engine!r} that refines; expected one of {', '.join(defaults)}."
+        )
+    return replace(config or defaults[engine](), refine="full" if engine == "compact" else "half")
 
 
 def check_limits(config: DataclassInstance) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_vos.errors import NapariVosError
@@ -68,23 +69,29 @@ def create_propagator(
         raise NapariVosError(
             f"There is no engine {name!r}; expected one of {', '.join(PROPAGATORS)}."
         )
+    make = partial(
+        _create, name, config=config, weights=weights, device=device, precision=precision, plan=plan
+    )
+    refine = getattr(config, "refine", "no") if plan is None else plan["config"].get("refine", "no")
+    if refine == "no":
+        return make(frames)
+    from napari_vos.engines.refined import RefinedPropagator
+
+    return RefinedPropagator.create(make, frames, refine=refine, plan=plan)
+
+
+def _create(name: str, frames: FrameStack, **options: Any) -> Propagator:
     if name == "mivos":
         from napari_vos.engines.mivos import MivosPropagator
 
-        return MivosPropagator.create(
-            frames, config=config, weights=weights, device=device, precision=precision, plan=plan
-        )
+        return MivosPropagator.create(frames, **options)
     if name == "mast":
         from napari_vos.engines.mast import MastPropagator
 
-        return MastPropagator.create(
-            frames, config=config, weights=weights, device=device, precision=precision, plan=plan
-        )
+        return MastPropagator.create(frames, **options)
     from napari_vos.engines.compact import CompactPropagator
 
-    return CompactPropagator.create(
-        frames, config=config, weights=weights, device=device, precision=precision, plan=plan
-    )
+    return CompactPropagator.create(frames, **options)
 
 
 def create_interactor(

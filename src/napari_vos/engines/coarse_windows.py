@@ -65,14 +65,7 @@ class CoarseWindow:
 
 def coarsen(evidence: ObjectEvidence, shape: tuple[int, int], factor: int) -> CoarseWindow:
     """Return the window of an object on a frame of this (Y, X) shape."""
-    rows, columns = grid_shape(shape, factor)
-    box = evidence.box
-    cells = Box(
-        max(box.top // factor - MARGIN, 0),
-        max(box.left // factor - MARGIN, 0),
-        min(-(-box.bottom // factor) + MARGIN, rows),
-        min(-(-box.right // factor) + MARGIN, columns),
-    )
+    box, cells = evidence.box, cells_around(evidence.box, shape, factor)
     top, left = cells.top * factor, cells.left * factor
     height, width = cells.shape[0] * factor, cells.shape[1] * factor
     inside = min(height, shape[0] - top), min(width, shape[1] - left)
@@ -84,6 +77,17 @@ def coarsen(evidence: ObjectEvidence, shape: tuple[int, int], factor: int) -> Co
     pixels = torch.from_numpy(given)
     return CoarseWindow(
         evidence, cells, factor, pixels, functional.avg_pool2d(pixels[None], factor)[0]
+    )
+
+
+def cells_around(box: Box, shape: tuple[int, int], factor: int) -> Box:
+    """Return the cells of an object's box, and a margin, on a frame of this (Y, X) shape."""
+    rows, columns = grid_shape(shape, factor)
+    return Box(
+        max(box.top // factor - MARGIN, 0),
+        max(box.left // factor - MARGIN, 0),
+        min(-(-box.bottom // factor) + MARGIN, rows),
+        min(-(-box.right // factor) + MARGIN, columns),
     )
 
 

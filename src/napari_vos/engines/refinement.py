@@ -22,6 +22,7 @@ from napari_vos.engines.aggregation import aggregate
 from napari_vos.engines.border_features import BorderFeatures
 from napari_vos.engines.coarse_windows import (
     CoarseWindow,
+    cells_around,
     coarsen,
     enlarge,
     grid_shape,
@@ -97,24 +98,58 @@ class MaskRefiner:
         return cls(frames, config, network.to(chosen), chosen, settled)
 
     @torch.inference_mode()
-    def refine(self, t: int, evidence: FrameEvidence) -> FrameEvidence:
-        """Sharpen the masks of a frame; see `Refiner.refine`."""
+    def refine(
+        self, t: int, evidence: FrameEvidence, *, factors: Mapping[int, int] | None = None
+    ) -> FrameEvidence:
+        """Sharpen the masks of a frame; see `Refiner.refine`.
+
+        Parameters
+        ----------
+        t
+            Frame index.
+        evidence
+            What is believed about it.
+        factors
+            By object id, pixels of the image per pixel of the scale at which its
+            mask was made: a power of two up to 8. Other objects stay as they are.
+            None for the configured one for all but the user's own.
+        """
+        if factors is None:
+            moving = [i for i, x in evidence.objects.items() if x.source is not Source.USER]
+            factors = dict.fromkeys(moving, self.config.factor)
+        for factor in sorted(set(factors.values())):
+            ids = [i for i in evidence.objects if factors.get(i) == factor]
+            sharp = self._refine(t, evidence.objects, ids, factor)
+            evidence = replace(evidence, objects={**evidence.objects, **sharp})
+        return evidence
+
+    def _refine(
+        self,
+        t: int,
+        objects: Mapping[int, ObjectEvidence],
+        object_ids: Sequence[int],
+        factor: int,
+    ) -> dict[int, ObjectEvidence]:
+        """Return these objects with sharper borders."""
         shape = self.frames.shape
-        windows = [coarsen(item, shape, self.config.factor) for item in evidence.objects.values()]
-        moving = [window for window in windows if window.evidence.source is not Source.USER]
-        if not moving:
-            return evidence
-        total = torch.zeros(grid_shape(shape, self.config.factor))
+        moving = [coarsen(objects[i], shape, factor) for i in object_ids]
+        total = torch.zeros(grid_shape(shape, factor))
         borders = torch.zeros(total.shape, dtype=torch.bool)
-        for window in windows:
-            total[window.cells.slices] += window.coarse
+        reached = torch.zeros(total.shape, dtype=torch.bool)
         for window in moving:
+            total[window.cells.slices] += window.coarse
             borders[window.cells.slices] |= window.border
+            reached[window.cells.slices] = True
+        frozen = [
+            item
+            for i, item in objects.items()
+            if i not in object_ids and reached[cells_around(item.box, shape, factor).slices].any()
+        ]
+        for item in frozen:
+            beside = coarsen(item, shape, factor)
+            total[beside.cells.slices] += beside.coarse
         features = BorderFeatures(
-            self.network,
-            self._image(t).to(self.device),
-            borders.to(self.device),
-            self.config.factor,
+            self.network, self._image(t).to(self.device), borders.to(self.device), factor
         )
         told = features.told.cpu()
         subjects = [
@@ -125,25 +160,24 @@ class MaskRefiner:
             )
             for window in moving
         ]
-        refined = self._subdivide(subjects, features)
+        refined = self._subdivide(subjects, features, factor)
         sharpened = [
             subject.sharpened(probability, shape, certainty=self.config.certainty)
             for subject, probability in zip(subjects, refined, strict=True)
         ]
-        frozen = [item for item in evidence.objects.values() if item.source is Source.USER]
-        given = {window.evidence.object_id: window for window in moving}
-        settled = settle(sharpened, given, frozen, shape)
-        return replace(evidence, objects={**evidence.objects, **settled})
+        return settle(sharpened, dict(zip(object_ids, moving, strict=True)), frozen, shape)
 
     def _image(self, t: int) -> Tensor:
         planes = self.frames.normalized(t)
         return torch.from_numpy(planes[colour_channels(len(planes))])
 
-    def _subdivide(self, subjects: Sequence[Subject], features: BorderFeatures) -> list[Tensor]:
+    def _subdivide(
+        self, subjects: Sequence[Subject], features: BorderFeatures, factor: int
+    ) -> list[Tensor]:
         """Return each subject's probability at full resolution, of its whole window."""
         refined = [subject.window.coarse for subject in subjects]
         scale = 1
-        while scale < self.config.factor:
+        while scale < factor:
             scale *= 2
             refined = [enlarge(probability, 2) for probability in refined]
             cells = [
@@ -154,15 +188,17 @@ class MaskRefiner:
                 subject.ask(where, scale) for subject, where in zip(subjects, cells, strict=True)
             ]
             coarse, positions = (torch.cat(part) for part in zip(*asked, strict=True))
-            predicted = self._predict(coarse, positions, features)
+            predicted = self._predict(coarse, positions, features, factor)
             told = torch.split(predicted, [len(where) for where in cells])
             for probability, where, values in zip(refined, cells, told, strict=True):
                 probability[where[:, 0], where[:, 1]] = values
         return refined
 
-    def _predict(self, coarse: Tensor, positions: Tensor, features: BorderFeatures) -> Tensor:
+    def _predict(
+        self, coarse: Tensor, positions: Tensor, features: BorderFeatures, factor: int
+    ) -> Tensor:
         """Return the probability (N,) at points from (N, 2) own and others, and (N, 2) (y, x)."""
-        octaves = float(np.log2(self.config.factor))
+        octaves = float(np.log2(factor))
         parts = [coarse.new_empty(0)]
         for start in range(0, len(positions), POINTS_AT_ONCE):
             known = coarse[start : start + POINTS_AT_ONCE].to(self.device)

@@ -57,8 +57,17 @@ class RefinedLabels:
         return self.shape[0]
 
     def __getitem__(self, t: int) -> NDArray[np.uint16]:
-        labels = check_labels(np.asarray(self._labels[t]), t, "labels")
-        objects = user_evidence(labels)
+        return self.refine(t, np.asarray(self._labels[t]))
+
+    def refine(self, t: int, labels: NDArray[Any]) -> NDArray[np.uint16]:
+        """Return (Y, X) labels of frame `t`, refined; they needn't be those of the stack.
+
+        Raises
+        ------
+        FramesError
+            If these aren't labels from 0 to 65535.
+        """
+        objects = user_evidence(check_labels(labels, t, "labels"))
         chosen = objects.keys() if self._object_ids is None else self._object_ids
         moving = {
             object_id: replace(item, source=Source.PROPAGATED)
