@@ -21,6 +21,7 @@ from napari_vos.cli.options import (
     LabelOutput,
     Memory,
     Precision,
+    Refine,
     Weights,
     parse_channels,
     parse_frames,
@@ -28,12 +29,16 @@ from napari_vos.cli.options import (
     parse_size,
     report,
 )
+from napari_vos.configs import refining
 from napari_vos.errors import PromptError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_vos.configs import EngineConfig
     from napari_vos.frames import FrameStack
     from napari_vos.io import LabelStack
-    from napari_vos.session import Session
+    from napari_vos.session import Progress, Session
 
 _SUFFIXES = (".tif", ".tiff", ".zarr")
 _INTERRUPTED = 130
@@ -63,10 +68,39 @@ def propagate(
         Path | None,
         typer.Option(help="CSV to write: t, id, area, centroid, confidence, source."),
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(help="CSV to write: where objects begin and end, their parents."),
+    ] = None,
+    ctc: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Masks and res_track.txt to write, as for the tracking challenge.",
+        ),
+    ] = None,
+    newcomers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Find objects on every N-th frame, and follow new ones too."
+        ),
+    ] = None,
+    accept_parents: Annotated[
+        bool,
+        typer.Option(
+            "--accept-parents",
+            help="Take objects that end where others begin for their parents.",
+        ),
+    ] = False,
+    detector: Annotated[str, typer.Option(help="What finds newcomers: cells or yolact.")] = "cells",
+    detector_weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its weights; the shipped ones if not.")
+    ] = None,
     frames: Frames = None,
     engine: Engine = "compact",
     weights: Weights = None,
     fusion_weights: FusionWeights = None,
+    refine: Refine = False,
     device: Device = "auto",
     precision: Precision = "auto",
     memory: Memory = None,
@@ -91,9 +125,11 @@ def propagate(
     from napari_vos.io import open_frames, open_labels, write_labels, write_table
 
     folder = session or output.with_suffix(".session")
-    _check_outputs(output, table, folder, overwrite=overwrite)
+    _check_outputs(output, [table, events, ctc], folder, overwrite=overwrite)
     memory_bytes = parse_size(memory)
-    config = parse_fusion(engine, fusion_weights)
+    config: EngineConfig | None = parse_fusion(engine, fusion_weights)
+    if refine:
+        config = refining(engine, config)
     stack = open_frames(images, axes=axes, channels=parse_channels(channels))
     labels = open_labels(prompts)
     window = parse_frames(frames, stack.n_frames)
@@ -115,18 +151,37 @@ def propagate(
         opened.warned.connect(lambda message: typer.echo(f"Warning: {message}", err=True))
         add_prompts(opened, labels, painted)
         started = time.perf_counter()
-        n_done = _run(opened, None if frames is None else (window.start, window.stop - 1))
+        chosen = None if frames is None else (window.start, window.stop - 1)
+        if newcomers is None:
+            n_done = _run(opened, opened.propagate(frames=chosen))
+        else:
+            opened.choose_detector(
+                detector, weights=detector_weights, device=device, precision=precision
+            )
+            n_done = _run(opened, opened.follow_newcomers(every=newcomers, frames=chosen))
         seconds = time.perf_counter() - started
+        if accept_parents:
+            proposed = {each.child: each.parent for each in opened.propose_parents()}
+            if proposed:
+                opened.accept_parents(proposed)
         write_labels(output, opened.labels, overwrite=True)
         if table is not None:
             write_table(table, opened.table(), overwrite=True)
+        if events is not None:
+            opened.export_events(events, overwrite=True)
+        if ctc is not None:
+            opened.export_ctc(ctc, overwrite=True)
         confidence = opened.confidence
         result = {
             "output": output,
             "table": table,
+            "events": events,
+            "ctc": ctc,
             "session": folder,
             "n_frames": stack.n_frames,
             "n_objects": len(opened.object_ids),
+            "n_newcomers": len(opened.newcomers),
+            "parents": opened.parents,
             "painted_frames": painted,
             "n_propagated": n_done,
             "seconds": seconds,
@@ -139,7 +194,9 @@ def propagate(
     report(result, text, as_json=as_json)
 
 
-def _check_outputs(output: Path, table: Path | None, folder: Path, *, overwrite: bool) -> None:
+def _check_outputs(
+    output: Path, others: list[Path | None], folder: Path, *, overwrite: bool
+) -> None:
     """Refuse before the work what couldn't be written after it."""
     from napari_vos.cli.continuing import holds_session
 
@@ -147,7 +204,7 @@ def _check_outputs(output: Path, table: Path | None, folder: Path, *, overwrite:
         raise StoreError(
             f"Can't write labels to '{output}': expected a name ending in {', '.join(_SUFFIXES)}."
         )
-    for path in (output, table):
+    for path in (output, *others):
         if path is None:
             continue
         parent = path.absolute().parent
@@ -183,13 +240,13 @@ def _painted_frames(frames: FrameStack, prompts: LabelStack) -> list[int]:
     return painted
 
 
-def _run(session: Session, frames: tuple[int, int] | None) -> int:
-    """Propagate with a progress bar; return the number of frames it took."""
+def _run(session: Session, steps: Generator[Progress]) -> int:
+    """Take all steps with a progress bar; return how many there were."""
     from tqdm import tqdm
 
     n_frames = 0
     try:
-        with closing(session.propagate(frames=frames)) as results:
+        with closing(steps) as results:
             # A run that is refused shows no bar, and what was done before counts for no speed.
             first = next(results, None)
             if first is None:
@@ -199,6 +256,7 @@ def _run(session: Session, frames: tuple[int, int] | None) -> int:
             with tqdm(desc=name, unit="frame", total=first.n_total, initial=first.n_done) as bar:
                 for result in results:
                     n_frames += 1
+                    bar.total = result.n_total
                     bar.update(result.n_done - bar.n)
     except KeyboardInterrupt:
         typer.echo(

@@ -164,6 +164,12 @@ class SessionNewcomers(SessionLineage):
         self._detector_choice = EngineChoice.from_json(named)
         self._detector: Detector | None = None
 
+    @property
+    def newcomers(self) -> dict[int, int]:
+        """The frame on which detection has found an object, by id of all it has found."""
+        marks = self._ledger.history.state.marks
+        return {i: t for t, i in sorted(marks) if self._is_detected(t, i)}
+
     def choose_detector(
         self,
         detector: str = DETECTOR,

@@ -17,13 +17,13 @@ from napari_vos.session.estimate import RoundEstimate
 from napari_vos.session.images import describe_frames, find_frames
 from napari_vos.session.interaction import INTERACTOR
 from napari_vos.session.ledger import Ledger
-from napari_vos.session.planner import RoundPlanner
 from napari_vos.session.newcomers import SessionNewcomers
+from napari_vos.session.planner import RoundPlanner
 from napari_vos.session.replay import ReplayReport, replay
 from napari_vos.session.round import Finish, Progress, run_round
 from napari_vos.session.spans import Direction, Reach
-from napari_vos.session.turns import Phase
 from napari_vos.session.survey import Search, Survey
+from napari_vos.session.turns import Phase
 from napari_vos.store.folder import SessionFolder
 
 if TYPE_CHECKING:
@@ -251,9 +251,6 @@ class Session(SessionNewcomers):
         reach = Reach.from_json(current.line)
         return self.propagate(frames=reach.frames, direction=reach.direction)
 
-    def run(self, *, frames: tuple[int, int] | None = None, direction: Direction = "both") -> None:
-        """Propagate what is pending, with a progress bar on standard error.
-
     def follow_newcomers(
         self,
         *,
@@ -271,9 +268,9 @@ class Session(SessionNewcomers):
         Takes and raises what `find_newcomers` and `propagate` do.
         """
         search = Search(every, score, overlap)
+        unchecked = self.unchecked_frames(search, frames)
         if self.object_ids:
             yield from self.propagate(frames=frames)
-        unchecked = self.unchecked_frames(search, frames)
         nothing = seen = Survey((), (), {}, {})
         for index, t in enumerate(unchecked, 1):
             for survey in self.survey(search, frames=(t, t)):
@@ -284,6 +281,9 @@ class Session(SessionNewcomers):
                 seen = nothing
                 yield from self.propagate(frames=frames)
         self.add_newcomers(seen)
+
+    def run(self, *, frames: tuple[int, int] | None = None, direction: Direction = "both") -> None:
+        """Propagate what is pending, with a progress bar on standard error.
 
         Takes and raises what `propagate` does.
         """
