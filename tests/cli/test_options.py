@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from napari_vos.cli.options import parse_channels, parse_frames, parse_size
+from napari_vos.cli.options import (
+    parse_channels,
+    parse_frame_list,
+    parse_frames,
+    parse_size,
+)
 from napari_vos.errors import DeviceError, FramesError
 
 
@@ -18,6 +23,19 @@ def test_frames(text, frames):
 def test_frames_that_are_none(text):
     with pytest.raises(FramesError, match=r"--frames '.*0:8"):
         parse_frames(text, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"), [("3", [3]), ("5, 0", [0, 5]), ("1,6:8,7", [1, 6, 7]), ("0:8", [*range(8)])]
+)
+def test_lists_of_frames(text, frames):
+    assert parse_frame_list("--frames", text, 8) == frames
+
+
+@pytest.mark.parametrize("text", ["", "8", "-1", "5:5", "3:1", "7:9", "a", "1,,2", ":3", "1-3"])
+def test_lists_of_frames_that_are_none(text):
+    with pytest.raises(FramesError, match=r"--incomplete '.*frames 0 to 7.*20:30"):
+        parse_frame_list("--incomplete", text, 8)
 
 
 def test_channels():

@@ -38,6 +38,14 @@ FusionWeights = Annotated[
         help="Weights of the fusion network of 'mivos'; masks are fused by distance if not.",
     ),
 ]
+Refine = Annotated[
+    bool,
+    typer.Option(
+        "--refine",
+        help="Find borders again in the image at each frame: of objects larger than their window "
+        "with 'compact', of all with 'mivos' and 'mast', which then run at half scale.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Memory = Annotated[
@@ -71,6 +79,37 @@ def parse_frames(text: str | None, n_frames: int) -> range:
             f"0:{n_frames}."
         )
     return frames
+
+
+def parse_frame_list(option: str, text: str, n_frames: int) -> list[int]:
+    """Return the frames that "0,5,20:30" means in a stack, ascending.
+
+    Parameters
+    ----------
+    option
+        What the text was given as, for messages.
+    text
+        Frames, and first and end of several, between commas.
+    n_frames
+        Of the stack.
+
+    Raises
+    ------
+    FramesError
+        If it isn't such a list, or a frame is outside the stack.
+    """
+    chosen: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d+)(?::(\d+))?", part.strip())
+        first, end = found.groups() if found else ("0", "0")
+        frames = range(int(first), int(first) + 1 if end is None else int(end))
+        if not frames or frames.stop > n_frames:
+            raise FramesError(
+                f"{option} '{text}' isn't a list of the frames 0 to {n_frames - 1}. Write for "
+                "instance 0,5,20:30."
+            )
+        chosen.update(frames)
+    return sorted(chosen)
 
 
 def parse_channels(text: str | None) -> list[int] | None:
