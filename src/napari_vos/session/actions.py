@@ -24,9 +24,9 @@ def add_mask(
 ) -> frozenset[int]:
     """Take in a painted frame; return the frames that change.
 
-    The user's pixels win over all else on the frame, locked or not. An
-    object of which they leave nothing is no longer marked there, and an object
-    without any mark is gone everywhere.
+    The user's pixels win over all else on the frame, locked or not; elsewhere other
+    objects keep theirs. An object of which they leave nothing is no longer marked
+    there, and an object without any mark is gone everywhere.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ def add_mask(
     others = {i: item for i, item in old.items() if i not in said and i not in absent}
     objects = without_pixels(others, painted)
     unmarked = [i for i in others if i not in objects and (t, i) in marks]
+    kept = ledger.history.state.locked_ids(t) | objects.keys()
     objects.update(said)
 
     sides = {i: _side(marks, i, t) for i in absent}
     ends = tuple(Event(t, i, EndReason.USER, side) for i, side in sides.items() if side)
     spoken = {*said, *absent}
     events = tuple(e for e in old_events if e.object_id not in spoken) + ends
-    locked = ledger.history.state.locked_ids(t) - spoken
-    labels = labels_with_locks(objects.values(), ledger.labels(t), locked)
+    labels = labels_with_locks(objects.values(), ledger.labels(t), kept - spoken)
     labels[painted] = prompt.labels[painted]
     records = {t: FrameRecord(labels, objects, events)}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_vos.session.marks import Mark, is_supported, marks_of
-from napari_vos.session.merge import labels_with_locks
 from napari_vos.store.record import Event, FrameRecord
 
 if TYPE_CHECKING:
@@ -59,12 +60,15 @@ def holds(ledger: Ledger, t: int, ids: set[int]) -> bool:
 
 
 def without(ledger: Ledger, t: int, ids: set[int], events: tuple[Event, ...] = ()) -> FrameRecord:
-    """Return frame `t` without some objects and their events, with others instead."""
+    """Return frame `t` without some objects and their events, with other events instead.
+
+    All other objects keep their pixels and gain none.
+    """
     old, old_events = ledger.read(t)
     objects = {i: item for i, item in old.items() if i not in ids}
     kept = tuple(event for event in old_events if event.object_id not in ids)
-    locked = ledger.history.state.locked_ids(t) - ids
-    labels = labels_with_locks(objects.values(), ledger.labels(t), locked)
+    labels = ledger.labels(t)
+    labels = np.where(np.isin(labels, list(ids)), np.uint16(0), labels)
     return FrameRecord(labels, objects, kept + events)
 
 

@@ -86,10 +86,22 @@ class Ledger:
     def labels(self, t: int) -> NDArray[np.uint16]:
         """Return the current (Y, X) uint16 labels of frame `t`."""
         with self._mutex:
-            version = self._version(t)
-            if version is None:
-                return np.zeros(self.shape, np.uint16)
-            return self.folder.versions.labels(version)
+            return self._labels_of(self._version(t))
+
+    def latest_frames(self) -> tuple[int, ...]:
+        """Return the frames that have another version than before the latest step, ascending."""
+        with self._mutex:
+            if not self.history.done:
+                return ()
+            before, now = self.history.done[-1].before.versions, self.history.state.versions
+            return tuple(sorted(t for t in now if before.get(t) != now[t]))
+
+    def latest_change(self, t: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+        """Return the (Y, X) uint16 labels of frame `t` before the latest step, and now."""
+        with self._mutex:
+            now, version = self.labels(t), self._version(t)
+            before = self._undo_version(t) if self.history.done else version
+            return (now if before == version else self._labels_of(before)), now
 
     def state(self, leg: str, t: int) -> Mapping[str, NDArray[np.generic]]:
         """Return the engine's state after frame `t` of a leg or of one it continues."""
@@ -225,6 +237,11 @@ class Ledger:
             for t in sorted(mirror.stale):
                 mirror.write(t, self._shown(t))
         return changed
+
+    def _labels_of(self, version: str | None) -> NDArray[np.uint16]:
+        if version is None:
+            return np.zeros(self.shape, np.uint16)
+        return self.folder.versions.labels(version)
 
     def _version(self, t: int) -> str | None:
         return self.history.state.versions.get(t)

@@ -63,6 +63,11 @@ def delete_object(ledger: Ledger, object_id: int) -> frozenset[int]:
         object_id=object_id,
         unmarked=[[t, i] for t, i in sorted(marks) if i == object_id],
         unlocked=unlocked(ledger, {t: {object_id} for t in range(ledger.n_frames)}),
+        parents={
+            str(child): None
+            for child, parent in ledger.history.state.parents.items()
+            if object_id in (child, parent)
+        },
     )
 
 
@@ -105,6 +110,7 @@ def merge_objects(ledger: Ledger, pair: Pair, frames: range) -> frozenset[int]:
     cleared = clear(ledger, marks, {pair.other}, records, frames)
     locked = [t for t in shared if pair.other in state.locked_ids(t)]
     said = {key: mark for key, mark in marks.items() if state.marks.get(key) != mark}
+    is_gone = pair.other not in object_ids(marks)
     return ledger.commit(
         "merge_objects",
         records,
@@ -116,6 +122,7 @@ def merge_objects(ledger: Ledger, pair: Pair, frames: range) -> frozenset[int]:
         arms=[[*key, *arms[key]] for key in sorted(arms)],
         unlocked=unlocked(ledger, cleared),
         locked={str(t): [pair.one] for t in locked},
+        parents=_merged_parents(state.parents, pair) if is_gone else {},
     )
 
 
@@ -224,6 +231,18 @@ def _merged_arms(
             if moved or reached != arm:
                 arms[(t, pair.one, direction)] = reached
     return arms
+
+
+def _merged_parents(parents: Mapping[int, int], pair: Pair) -> dict[str, int | None]:
+    """Return the parents that change if an object has become another as a whole."""
+    said: dict[str, int | None] = {str(pair.other): None}
+    for child, parent in parents.items():
+        if parent == pair.other:
+            said[str(child)] = None if child == pair.one else pair.one
+    inherited = parents.get(pair.other, pair.one)
+    if pair.one not in parents and inherited != pair.one:
+        said[str(pair.one)] = inherited
+    return said
 
 
 def _largest_parts(

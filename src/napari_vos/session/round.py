@@ -144,7 +144,8 @@ def _run_leg(
             ends = {end.object_id: end.reason for end in evidence.ends if end.object_id in moving}
             moving -= ends.keys()
             events = tuple(Event(t, i, ends[i], leg.span.direction) for i in sorted(ends))
-            record, kept = _merge(ledger, leg, evidence, moving, events)
+            still = frozenset(ledger.index(t).entries) - _touched(current, t)
+            record, kept = _merge(ledger, leg, evidence, moving, events, still)
             changed = ledger.write_frame(index, t, record, state=evidence.state, ends=ends)
             yield t, kept, changed
 
@@ -161,17 +162,24 @@ def _next(stream: Iterator[FrameEvidence], t: int) -> FrameEvidence:
     return evidence
 
 
+def _touched(current: Round, t: int) -> frozenset[int]:
+    """Return the objects that a round moves on frame `t`."""
+    return frozenset(i for leg in current.legs if t in leg.frames for i in leg.span.object_ids)
+
+
 def _merge(
     ledger: Ledger,
     leg: Leg,
     evidence: FrameEvidence,
     moving: set[int],
     new_events: tuple[Event, ...],
+    still: frozenset[int],
 ) -> tuple[FrameRecord | None, Mapping[int, ObjectEvidence]]:
     """Return the new record of a frame, None if nothing changes, and what the engine added.
 
-    All that isn't moved by the leg, or is locked, stays as it is. An object that
-    has ended, now or before, loses what an earlier round believed here.
+    All that isn't moved by the leg, or is locked, stays as it is; the objects of
+    `still`, which the round doesn't touch, keep every pixel. An object that has
+    ended, now or before, loses what an earlier round believed here.
     """
     t = evidence.t
     old, old_events = ledger.read(t)
@@ -188,8 +196,8 @@ def _merge(
     events += new_events
     if not kept and objects.keys() == old.keys() and events == old_events:
         return None, kept
-    if locked:
-        labels = labels_with_locks(objects.values(), ledger.labels(t), locked)
+    if locked or still:
+        labels = labels_with_locks(objects.values(), ledger.labels(t), locked | still)
     else:
         labels = labels_of(objects.values(), ledger.shape)
     return FrameRecord(labels, objects, events), kept

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_vos.errors import PromptError, StoreError
 from napari_vos.io import Judgement, ObjectRow, object_table, write_labels, write_table
 from napari_vos.session.attention import worth_by_frame
+from napari_vos.session.changes import Changes, FrameChange, changes_of_latest_step
 from napari_vos.session.marks import MarkKind, object_ids
 from napari_vos.session.merge import cut_window
 from napari_vos.store.evidence import Box, Source
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
 
     from napari_vos.session.ledger import Ledger
     from napari_vos.store.record import Event
+
+
+class FrameSummary(NamedTuple):
+    """What is known of one frame.
+
+    Attributes
+    ----------
+    confidence
+        Expected Jaccard index in [0, 1] by object id; 1 for the user's own.
+    ended
+        The objects that are gone from this frame on.
+    """
+
+    confidence: dict[int, float]
+    ended: tuple[int, ...]
 
 
 class SessionView:
@@ -62,6 +78,18 @@ class SessionView:
             for object_id, entry in self._ledger.index(t).entries.items()
         }
 
+    def frame_summary(self, t: int) -> FrameSummary:
+        """Return what is known of one frame, without reading its masks.
+
+        Raises
+        ------
+        PromptError
+            If `t` lies outside the stack.
+        """
+        found = self._ledger.index(self._check_frame(t))
+        ended = tuple(event.object_id for event in found.events if event.direction == 1)
+        return FrameSummary({i: entry.confidence for i, entry in found.entries.items()}, ended)
+
     def next_frame(self, *, skip: Collection[int] = ()) -> int | None:
         """Return the frame on which a correction is worth most.
 
@@ -88,6 +116,34 @@ class SessionView:
         user_frames = {i: self.user_frames(i) for _, i in doubts}
         worth = worth_by_frame(doubts, user_frames)
         return max(worth, key=lambda t: worth[t], default=None)
+
+    def changes(self) -> Changes:
+        """Return what the latest step has changed: a round, or anything that can be undone.
+
+        While a round runs, that is what it has changed so far. All changed frames are
+        read: for a long stack in a thread of its own.
+        """
+        return changes_of_latest_step(self._ledger)
+
+    def frame_change(self, t: int) -> FrameChange:
+        """Return the labels of frame `t` before the latest step and after it.
+
+        Raises
+        ------
+        PromptError
+            If `t` lies outside the stack.
+        """
+        return FrameChange(*self._ledger.latest_change(self._check_frame(t)))
+
+    def accepted(self, t: int) -> frozenset[int]:
+        """Return the objects that are accepted on frame `t`; 0 among them is the background.
+
+        Raises
+        ------
+        PromptError
+            If `t` lies outside the stack.
+        """
+        return self._ledger.history.state.locked_ids(self._check_frame(t))
 
     def probability(
         self, t: int, object_id: int, window: Box | None = None
