@@ -1,0 +1,191 @@
+"""How well the confidence of masks tells how good they are.
+
+Each sequence is prompted with the truth of frame 0 and propagated to frame 29. The
+confidence of every object on every frame is compared with its J, beside other signs of
+doubt that a session could take: the rank correlation (Spearman) of each, and the
+reliability of the confidence, in ten bins. Nothing of this is fitted to the sequences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from accuracy import N_FRAMES, SEQUENCES
+from scipy import ndimage
+from scipy.stats import spearmanr
+
+from napari_vos import Session, open_frames, open_labels
+from napari_vos.metrics import evaluate
+from napari_vos.store.evidence import Box
+
+N_BINS = 10
+SIGNS = ("confidence", "sharpness", "steadiness", "lowest", "product", "mean", "nearness")
+"""See `signs_of`."""
+
+
+def expected_jaccard(probability: np.ndarray) -> float:
+    """Return the J that a mask has on average if every pixel is as probable as it says."""
+    inside = probability > 0.5
+    union = np.count_nonzero(inside) + float(probability[~inside].sum(dtype=np.float64))
+    return float(probability[inside].sum(dtype=np.float64)) / union if union else 0.0
+
+
+def steadiness(mask: np.ndarray, before: np.ndarray) -> float:
+    """Return J of a mask with the one of the frame before, laid on each other's centre."""
+    if not mask.any() or not before.any():
+        return 0.0
+    shift = np.subtract(ndimage.center_of_mass(mask), ndimage.center_of_mass(before))
+    moved = np.zeros_like(before)
+    rows, columns = (np.argwhere(before) + np.rint(shift).astype(int)).T
+    height, width = before.shape
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    moved[rows[inside], columns[inside]] = True
+    return float(np.count_nonzero(mask & moved) / np.count_nonzero(mask | moved))
+
+
+def signs_of(session: Session, object_id: int, n_frames: int) -> dict[int, dict[str, float]]:
+    """Return by frame how sure one may be of an object; larger is surer.
+
+    confidence: what the session says. sharpness: `expected_jaccard` of its probabilities.
+    steadiness: how little the mask has changed. lowest: the least confidence since the prompt.
+    product: confidence times sharpness. mean: of confidence, sharpness and steadiness.
+    nearness: how near the prompt is; what any sign has to beat.
+    """
+    found: dict[int, dict[str, float]] = {}
+    confidence, lowest = session.confidence, 1.0
+    before = session.labels[0] == object_id
+    everything = Box(0, 0, *session.frames.shape)
+    for t in range(1, n_frames):
+        mask = session.labels[t] == object_id
+        own = confidence.get((t, object_id), 0.0)
+        sharp = expected_jaccard(session.probability(t, object_id, everything)[0])
+        steady = steadiness(mask, before)
+        lowest = min(lowest, own)
+        found[t] = {
+            "confidence": own,
+            "sharpness": sharp,
+            "steadiness": steady,
+            "lowest": lowest,
+            "product": own * sharp,
+            "mean": (own + sharp + steady) / 3,
+            "nearness": 1 - t / n_frames,
+        }
+        before = mask
+    return found
+
+
+def measure(folder: Path, n_frames: int, options: dict[str, Any]) -> list[dict[str, float]]:
+    """Return the signs and the true J of every object on every frame."""
+    truth = open_labels(folder / "labels.tif")
+    with Session(open_frames(folder / "images.tif"), **options) as session:
+        session.add_mask(0, truth[0])
+        with closing(session.propagate(frames=(0, n_frames - 1))) as results:
+            for _ in results:
+                pass
+        scores = evaluate(session.labels, truth, prompts={0: truth[0]}, frames=range(n_frames))
+        signs = {i: signs_of(session, i, n_frames) for i in session.object_ids}
+        # What has ended is in no doubt: nobody is sent there.
+        held = session.confidence
+    return [
+        {**signs[pair.object_id][pair.t], "J": pair.j}
+        for pair in scores.pairs
+        if (pair.t, pair.object_id) in held
+    ]
+
+
+def correlations(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return the rank correlation of each sign with J."""
+    return {
+        sign: correlation([row[sign] for row in rows], [row["J"] for row in rows]) for sign in SIGNS
+    }
+
+
+def correlation(sign: list[float], j: list[float]) -> float:
+    """Return Spearman's rank correlation; 0 if one of both never changes."""
+    if len(set(sign)) < 2 or len(set(j)) < 2:
+        return 0.0
+    return float(spearmanr(sign, j).statistic)
+
+
+def reliability(confidence: np.ndarray, j: np.ndarray) -> dict[str, Any]:
+    """Return mean confidence and mean J by bins of confidence, and how far they are apart.
+
+    The gap is the mean of the bins' differences, by how many masks are in them.
+    """
+    bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+    curve = [
+        {
+            "confidence": float(confidence[bins == b].mean()),
+            "J": float(j[bins == b].mean()),
+            "n": int((bins == b).sum()),
+        }
+        for b in np.unique(bins)
+    ]
+    gap = sum(each["n"] * abs(each["confidence"] - each["J"]) for each in curve) / len(confidence)
+    return {"gap": gap, "curve": curve}
+
+
+def report_on(rows: list[dict[str, float]]) -> dict[str, Any]:
+    return {
+        "n": len(rows),
+        "correlation": correlations(rows),
+        "reliability": reliability(
+            np.array([row["confidence"] for row in rows]), np.array([row["J"] for row in rows])
+        ),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        default=os.environ.get("NAPARI_VOS_REFERENCE"),
+        help="folder that holds data/; NAPARI_VOS_REFERENCE if not given",
+    )
+    parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
+    parser.add_argument("--frames", type=int, default=N_FRAMES)
+    parser.add_argument("--engine", default="compact")
+    parser.add_argument("--weights", help="weights file; the shipped ones if not given")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    args = parser.parse_args()
+    if args.reference is None:
+        parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
+    options = {"engine": args.engine, "weights": args.weights, "device": args.device}
+    sequences, everything = {}, []
+    for name in args.sequences:
+        rows = measure(Path(args.reference) / "data" / name, args.frames, options)
+        everything += rows
+        sequences[name] = report_on(rows)
+        told = "  ".join(f"{k} {v:.2f}" for k, v in sequences[name]["correlation"].items())
+        print(f"{name:15} {told}", file=sys.stderr, flush=True)
+    mean = {
+        sign: fmean(figures["correlation"][sign] for figures in sequences.values())
+        for sign in SIGNS
+    }
+    print("mean            " + "  ".join(f"{k} {v:.2f}" for k, v in mean.items()), file=sys.stderr)
+    report = {
+        "engine": args.engine,
+        "weights": args.weights,
+        "mean_correlation": mean,
+        "all": report_on(everything),
+        "sequences": sequences,
+    }
+    text = json.dumps(report, indent=1)
+    if args.out:
+        args.out.write_text(text + "\n", encoding="utf-8")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""Rounds of marks and propagation by a robot that knows the truth.
+
+In the first round every object of frame 0 is marked; in each later one a frame is chosen,
+and there at most one mark is made on each of the five worst objects. Scores are those of
+`napari_vos.metrics.evaluate` on all frames but frame 0, after each round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from accuracy import N_FRAMES, SEQUENCES
+from robot import GOOD, KINDS, corrections, first_marks
+
+from napari_vos import Session, open_frames, open_labels
+from napari_vos.errors import PromptError
+from napari_vos.metrics import Scores, evaluate
+
+CHOICES = ("worst", "next", "even", "random")
+"""Who says which frame is corrected: the robot, `Session.next_frame`, or nobody."""
+
+MOST_MARKS = 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sequence, and how the robot works on it."""
+
+    name: str
+    truth: np.ndarray
+    n_frames: int
+    n_rounds: int
+    kind: str
+
+    @property
+    def object_ids(self) -> list[int]:
+        """The objects of frame 0."""
+        return [int(i) for i in np.unique(self.truth[0]) if i]
+
+    @property
+    def frames(self) -> list[int]:
+        """The frames on which the truth holds any of them, without frame 0."""
+        wanted = self.object_ids
+        return [t for t in range(1, self.n_frames) if np.isin(self.truth[t], wanted).any()]
+
+
+def play(case: Case, session: Session, choice: str, seed: int, first: dict[str, Any]) -> list[dict]:
+    """Do all rounds but the first, and return the figures of all."""
+    rng = np.random.default_rng(seed)
+    rounds = [first]
+    for number in range(1, case.n_rounds):
+        labels = np.asarray(session.labels[:])
+        scores = score(case, labels)
+        t = choose(case, session, scores, choice, number, rng)
+        worst = sorted((pair.j, pair.object_id) for pair in scores.pairs if pair.t == t)
+        ids = [i for j, i in worst[:MOST_MARKS] if j < GOOD]
+        started = time.perf_counter()
+        if case.kind == "mask":
+            refused = 0
+            if ids:
+                session.add_mask(t, np.where(np.isin(case.truth[t], ids), case.truth[t], 0))
+        else:
+            refused = draw(session, corrections(case.kind, t, labels[t], case.truth[t], ids))
+        figures = propagate_and_score(case, session, started)
+        untouched = [i for i in case.object_ids if i not in ids]
+        after = np.asarray(session.labels[:])
+        kept = np.isin(labels, untouched) | np.isin(after, untouched)
+        differs = kept & (labels != after)
+        differs[t] = False  # where strokes of others may lie
+        figures |= {"frame": t, "object_ids": ids, "refused": refused}
+        figures["untouched_pixels_changed"] = int(differs.sum())
+        rounds.append(figures)
+        told = f"{case.name:15} {choice:6} round {number + 1}  frame {t:2}"
+        print(f"{told}  J {figures['J']:.3f}  {figures['seconds']:.1f} s", file=sys.stderr)
+    return rounds
+
+
+def first_round(case: Case, session: Session) -> dict[str, Any]:
+    """Mark every object of frame 0 and propagate."""
+    started = time.perf_counter()
+    truth = case.truth[0]
+    if case.kind == "mask":
+        session.add_mask(0, truth)
+        refused = 0
+    else:
+        refused = draw(session, first_marks(case.kind, 0, truth, case.object_ids))
+    prompt = evaluate(session.labels, case.truth, frames=range(1)).j
+    figures = {**propagate_and_score(case, session, started), "prompt_J": prompt}
+    print(
+        f"{case.name:15} first round  prompt J {prompt:.3f}  J {figures['J']:.3f}  "
+        f"{figures['seconds']:.1f} s",
+        file=sys.stderr,
+    )
+    return {**figures, "frame": 0, "object_ids": case.object_ids, "refused": refused}
+
+
+def draw(session: Session, marks: list[Any]) -> int:
+    """Draw marks in one step; return how many were refused, the others drawn one by one."""
+    if not marks:
+        return 0
+    try:
+        session.draw(marks)
+    except PromptError:
+        return 1 if len(marks) == 1 else sum(draw(session, [mark]) for mark in marks)
+    return 0
+
+
+def propagate_and_score(case: Case, session: Session, started: float) -> dict[str, Any]:
+    drawn = time.perf_counter()
+    with closing(session.propagate(frames=(0, case.n_frames - 1))) as results:
+        for _ in results:
+            pass
+    done = time.perf_counter()
+    scores = score(case, np.asarray(session.labels[:]))
+    return {
+        "J": scores.j,
+        "F": scores.f,
+        "J&F": scores.jf,
+        "seconds": done - started,
+        "prompt_seconds": drawn - started,
+    }
+
+
+def score(case: Case, labels: np.ndarray) -> Scores:
+    prompts = {0: case.truth[0]}
+    return evaluate(labels, case.truth, prompts=prompts, frames=range(case.n_frames))
+
+
+def choose(
+    case: Case, session: Session, scores: Scores, choice: str, number: int, rng: np.random.Generator
+) -> int:
+    """Return the frame to correct in a round, of those on which the truth is known."""
+    if choice == "worst":
+        return min(scores.by_frame, key=lambda t: scores.by_frame[t].j)
+    if choice == "random":
+        return int(rng.choice(case.frames))
+    if choice == "next":
+        others = set(range(session.frames.n_frames)) - set(case.frames)
+        found = session.next_frame(skip=others)
+        if found is not None:
+            return found
+    even = (case.n_frames - 1) * number / (case.n_rounds - 1)
+    return min(case.frames, key=lambda t: abs(t - even))
+
+
+def area(rounds: list[dict[str, Any]], key: str = "J&F") -> float:
+    """Return the area under the curve of J&F over rounds, as a mean height."""
+    values = [figures[key] for figures in rounds]
+    return float(np.trapezoid(values) / (len(values) - 1)) if len(values) > 1 else values[0]
+
+
+def run_sequence(folder: Path, args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    truth = np.asarray(open_labels(folder / "labels.tif")[:])
+    case = Case(folder.name, truth, args.frames, args.rounds, args.prompts)
+    frames = open_frames(folder / "images.tif")
+    figures: dict[str, Any] = {}
+    with Session(frames, engine=args.engine, weights=args.weights, device=args.device) as session:
+        session.choose_interactor(
+            args.interactor, weights=args.interactor_weights, device=args.device
+        )
+        first = first_round(case, session)
+        for choice in args.choose:
+            played = []
+            for seed in range(args.seeds if choice == "random" else 1):
+                # The same first round for everyone: the others go on from copies.
+                copy = scratch / f"{case.name}-{choice}-{seed}"
+                session.save(copy)
+                with Session.load(copy, frames) as again:
+                    played.append(play(case, again, choice, seed, first))
+            figures[choice] = summary(played)
+    return figures
+
+
+def summary(played: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return the mean curve of one way to choose frames, and its runs."""
+    keys = ("J", "F", "J&F", "seconds")
+    by_round = zip(*played, strict=True)
+    mean = [{key: fmean(each[key] for each in several) for key in keys} for several in by_round]
+    return {
+        "area": fmean(area(rounds) for rounds in played),
+        "prompt_J": played[0][0]["prompt_J"],
+        "rounds": mean,
+        "largest_loss": max(
+            (before["J"] - after["J"] for rounds in played for before, after in pairwise(rounds)),
+            default=0.0,
+        ),
+        "untouched_pixels_changed": sum(
+            figures.get("untouched_pixels_changed", 0) for rounds in played for figures in rounds
+        ),
+        "runs": played,
+    }
+
+
+def mean_of(sequences: dict[str, dict[str, Any]], choice: str) -> dict[str, Any]:
+    """Return the means over sequences of what a way to choose frames has given."""
+    several = [figures[choice] for figures in sequences.values()]
+    return {
+        "area": fmean(each["area"] for each in several),
+        "prompt_J": fmean(each["prompt_J"] for each in several),
+        "largest_loss": max(each["largest_loss"] for each in several),
+        "rounds": [
+            {key: fmean(figures[key] for figures in same) for key in same[0]}
+            for same in zip(*(each["rounds"] for each in several), strict=True)
+        ],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        default=os.environ.get("NAPARI_VOS_REFERENCE"),
+        help="folder that holds data/; NAPARI_VOS_REFERENCE if not given",
+    )
+    parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
+    parser.add_argument("--prompts", choices=KINDS, default="scribble")
+    parser.add_argument("--choose", nargs="+", choices=CHOICES, default=["worst"])
+    parser.add_argument("--seeds", type=int, default=5, help="runs with random frames")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=N_FRAMES)
+    parser.add_argument("--interactor", default="compact")
+    parser.add_argument("--interactor-weights", help="weights file; its own if not given")
+    parser.add_argument("--engine", default="compact")
+    parser.add_argument("--weights", help="weights file of the engine; its own if not given")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    args = parser.parse_args()
+    if args.reference is None:
+        parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
+    with tempfile.TemporaryDirectory() as scratch:
+        sequences = {
+            name: run_sequence(Path(args.reference) / "data" / name, args, Path(scratch))
+            for name in args.sequences
+        }
+    mean = {choice: mean_of(sequences, choice) for choice in args.choose}
+    for choice, figures in mean.items():
+        curve = "  ".join(f"{each['J']:.3f}" for each in figures["rounds"])
+        told = f"prompt J {figures['prompt_J']:.3f}  J {curve}  area {figures['area']:.3f}"
+        print(f"mean            {choice:6} {told}", file=sys.stderr)
+    report = {
+        "prompts": args.prompts,
+        "interactor": args.interactor,
+        "engine": args.engine,
+        "mean": mean,
+        "sequences": sequences,
+    }
+    text = json.dumps(report, indent=1)
+    if args.out:
+        args.out.write_text(text + "\n", encoding="utf-8")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def calibration():
+    return importlib.import_module("calibration")
+
+
+def test_sharp_probabilities_expect_more(calibration):
+    assert calibration.expected_jaccard(np.array([1.0, 1.0, 0.0])) == 1
+    assert calibration.expected_jaccard(np.array([0.8, 0.8, 0.4])) == pytest.approx(1.6 / 2.4)
+    assert calibration.expected_jaccard(np.zeros(3)) == 0
+
+
+def test_what_only_moves_is_steady(calibration):
+    mask = np.zeros((20, 20), bool)
+    mask[3:8, 3:8] = True
+    assert calibration.steadiness(np.roll(mask, (4, 5), (0, 1)), mask) == 1
+    half = mask & (np.arange(20) < 6)[:, None]
+    assert 0.4 < calibration.steadiness(half, mask) < 0.7
+    assert calibration.steadiness(np.zeros_like(mask), mask) == 0
+
+
+def test_the_gap_is_between_what_is_said_and_what_is_true(calibration):
+    confidence = np.array([0.9, 0.95, 0.2, 0.25])
+    exact = calibration.reliability(confidence, confidence)
+    assert exact["gap"] == pytest.approx(0)
+    assert [each["n"] for each in exact["curve"]] == [2, 2]
+    assert calibration.reliability(confidence, confidence - 0.1)["gap"] == pytest.approx(0.1)
+
+
+def test_ranks_are_compared(calibration):
+    assert calibration.correlation([0.1, 0.2, 0.9], [0.0, 0.5, 0.6]) == pytest.approx(1)
+    assert calibration.correlation([0.5, 0.5], [0.1, 0.9]) == 0
+
+
+def test_a_sequence_is_measured(session, blocks, calibration):
+    session.add_mask(0, blocks(o1=(2, 2)))
+    session.run()
+    signs = calibration.signs_of(session, 1, 12)
+    assert signs[1]["confidence"] > signs[11]["confidence"] == signs[11]["lowest"]
+    assert signs[4]["steadiness"] == 1
+    assert signs[1]["sharpness"] > signs[11]["sharpness"]
