@@ -202,8 +202,10 @@ class SessionPrompts(SessionView):
         def action() -> frozenset[int]:
             nonlocal is_taken
             masks, said = self._interaction.segment(drawn)
-            is_taken = is_superseded is None or not is_superseded()
-            return actions.add_mask(self._ledger, masks, said) if is_taken else frozenset()
+            if is_superseded is not None and is_superseded():
+                is_taken = False
+                return frozenset()
+            return actions.add_mask(self._ledger, masks, "draw", **said)
 
         self._act(action)
         return is_taken
