@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_vos.cli.options import AsJson, report
+from napari_vos.cli.train_adapt import adapt
 from napari_vos.cli.train_labels import labels
 from napari_vos.errors import FramesError
 
@@ -117,6 +118,12 @@ def instances(
             "mask is background on the annotated_frames of a meta.json beside them alone."
         ),
     ] = None,
+    coco: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="JSON file in the format of COCO, beside its images, to mix in; may be repeated."
+        ),
+    ] = None,
     workers: Workers = 1,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -129,13 +136,20 @@ def instances(
     from napari_vos.training.instances import InstancesTraining, train
 
     recipe = InstancesTraining(
-        out=out, scenes=scenes, movies=movies, minutes=minutes, seed=seed, workers=workers
+        out=out,
+        scenes=scenes,
+        movies=movies,
+        coco=tuple(coco or ()),
+        minutes=minutes,
+        seed=seed,
+        workers=workers,
     )
     path = train(recipe, report=lambda line: typer.echo(line, err=True))
     report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
 
 
 train.command()(labels)
+train.command()(adapt)
 
 
 @train.command()

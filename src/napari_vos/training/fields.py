@@ -135,21 +135,27 @@ def truth_of(labels: Tensor) -> Truth:
     """Return what the labels (S, S) of a field say."""
     ids: Tensor = labels[labels > 0].unique()  # type: ignore[no-untyped-call]
     masks = labels == ids[:, None, None]
-    boxes = [
-        torch.stack([spans[0], rows[0], spans[-1] + 1, rows[-1] + 1])
-        for rows, spans in (
-            (mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]) for mask in masks
-        )
-    ]
-    corners = torch.stack(boxes) if boxes else labels.new_zeros(0, 4)
     unknown = labels == UNKNOWN
     return Truth(
-        corners / labels.shape[-1],
+        boxes_around(masks),
         torch.zeros(len(ids), dtype=torch.long, device=labels.device),
         masks.float(),
         torch.zeros(0, 4, device=labels.device),
         unknown if bool(unknown.any()) else None,
     )
+
+
+def boxes_around(masks: Tensor) -> Tensor:
+    """Return corners (G, 4), as shares of the image, around masks (G, H, W) that aren't empty."""
+    boxes = [
+        torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+        for rows, columns in (
+            (mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]) for mask in masks
+        )
+    ]
+    height, width = masks.shape[-2:]
+    sides = torch.tensor([width, height, width, height], device=masks.device)
+    return torch.stack(boxes) / sides if boxes else masks.new_zeros(0, 4, dtype=torch.float32)
 
 
 def _choose_tile(rng: np.random.Generator, labels: NDArray[np.int32]) -> Tile:

@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_vos.io.coco import open_coco
 from napari_vos.metrics import find_annotation
 from napari_vos.networks.yolact import CELLS, Yolact
-from napari_vos.training.fields import Fields, LabelledMovie, sample_field, truth_of
+from napari_vos.training.coco import LabelledImage
+from napari_vos.training.fields import (
+    Fields,
+    LabelledFrames,
+    LabelledMovie,
+    sample_field,
+    truth_of,
+)
 from napari_vos.training.loop import SeededStream, fit, write_weights
 from napari_vos.training.scenes import open_scene, scenes_of
 from napari_vos.training.yolact import Losses, YolactLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -36,6 +44,9 @@ class InstancesTraining:
         Folders of real movies (`images.tif`, `labels.tif`) to mix in. What has no
         mask is background on those frames alone that a `meta.json` beside them
         lists as `annotated_frames`.
+    coco
+        JSON files of annotated images in the format of COCO to mix in as real movies:
+        whatever their categories, all instances are cells; crowds are not judged.
     movie_share
         Share of the fields cut from real movies.
     minutes
@@ -53,6 +64,7 @@ class InstancesTraining:
     out: Path
     scenes: int = 400
     movies: tuple[Path, ...] = ()
+    coco: tuple[Path, ...] = ()
     movie_share: float = 0.15
     minutes: float = 60.0
     batch_size: int = 8
@@ -66,8 +78,8 @@ class FieldStream(SeededStream[Fields]):
 
     def __init__(
         self,
-        simulated: list[LabelledMovie],
-        real: list[LabelledMovie],
+        simulated: Sequence[LabelledFrames],
+        real: Sequence[LabelledFrames],
         recipe: InstancesTraining,
         start: int,
     ) -> None:
@@ -81,7 +93,7 @@ class FieldStream(SeededStream[Fields]):
         samples = [sample_field(rng, self._choose(rng)) for _ in range(self.recipe.batch_size)]
         return Fields(*(torch.cat(parts) for parts in zip(*samples, strict=True)))
 
-    def _choose(self, rng: np.random.Generator) -> LabelledMovie:
+    def _choose(self, rng: np.random.Generator) -> LabelledFrames:
         real = self.real and (not self.simulated or rng.random() < self.recipe.movie_share)
         movies = self.real if real else self.simulated
         return movies[int(rng.integers(len(movies)))]
@@ -111,7 +123,8 @@ def train(recipe: InstancesTraining, *, report: Callable[[str], None] | None = N
     recipe.out.mkdir(parents=True, exist_ok=True)
     movies = (LabelledMovie(scene, range(len(scene.labels))) for scene in scenes_of(recipe))
     simulated = [movie for movie in movies if movie.filled]
-    real = [movie for folder in recipe.movies if (movie := _open_movie(folder)).filled]
+    images = [LabelledImage(image) for path in recipe.coco for image in open_coco(path).images]
+    real = [movie for movie in [*map(_open_movie, recipe.movies), *images] if movie.filled]
     torch.manual_seed(recipe.seed)
     fitted = fit(
         Yolact(CELLS, n_classes=2),
@@ -124,7 +137,9 @@ def train(recipe: InstancesTraining, *, report: Callable[[str], None] | None = N
         fitted,
         recipe,
         name="cells",
-        data="; ".join([f"{recipe.scenes} simulated movies", *(m.name for m in recipe.movies)]),
+        data="; ".join(
+            [f"{recipe.scenes} simulated movies", *(m.name for m in (*recipe.movies, *recipe.coco))]
+        ),
         command="napari-vos train instances",
         training_boxes=fitted.losses["boxes"],
         training_classes=fitted.losses["classes"],
