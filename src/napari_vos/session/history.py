@@ -279,10 +279,6 @@ def _apply_action(state: State, line: Line) -> None:
         _drop_arms(state, t, object_id)
     for t, object_id, direction, *arm in line.get("arms", ()):
         state.arms[(t, object_id, direction)] = Arm(*arm)
-    for t, ids in line.get("found", {}).items():
-        for object_id in ids:
-            state.marks[(int(t), object_id)] = Mark(MarkKind.PRESENT, line["n"])
-            _drop_arms(state, int(t), object_id)
     for child, parent in line.get("parents", {}).items():
         state.parents.pop(int(child), None)
         if parent is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_vos.session.engine import EngineChoice, plan_of
 from napari_vos.session.lineage import SessionLineage
-from napari_vos.session.marks import ANY_OBJECT
+from napari_vos.session.marks import ANY_OBJECT, MarkKind
 from napari_vos.session.merge import user_evidence, without_pixels
 from napari_vos.session.survey import Search, Survey, free_ids, is_strange, survey_frames
 from napari_vos.store.evidence import Source
@@ -113,7 +113,9 @@ def _write(
         frames=list(frames),
         **said,
         prompts={str(t): ledger.folder.write_prompt(each) for t, each in masks.items()},
-        found={str(t): [int(i) for i in np.unique(each) if i] for t, each in masks.items()},
+        marked=[
+            [t, int(i), MarkKind.PRESENT] for t, each in masks.items() for i in np.unique(each) if i
+        ],
         scores={str(i): score for i, score in scores.items()},
         sure={str(t): {str(i): c for i, c in each.items()} for t, each in sure.items()},
     )
