@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
+from superqt import QCollapsible
 
 from napari_vos._napari.background import Background
 from napari_vos._napari.detection import Found, Sight, Thresholds
@@ -16,10 +17,14 @@ from napari_vos._napari.snapshot import ImageSnapshot, UserFrames, shown_frame, 
 from napari_vos.errors import FramesError
 from napari_vos.session import Finish
 from napari_vos.widgets.detect_form import ALL, SOME, DetectForm
+from napari_vos.widgets.detect_training import TrainingPanel
+from napari_vos.widgets.form import chosen_path
 from napari_vos.widgets.propagate import PropagateWidget
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_vos.training.own_cells import Progress
 
 
 class DetectWidget(Container):  # type: ignore[type-arg]
@@ -49,6 +54,10 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         super().__init__(widgets=[form.container, buttons, bar, status], labels=False)
         self.form, self.detect, self.cancel, self.use = form, detect, cancel, use
         self.bar, self.status = bar, status
+        self.training = TrainingPanel(napari_viewer)
+        group = QCollapsible("Train on my labels")
+        group.addWidget(self.training.native)
+        self.native.layout().addWidget(group)
         self.search: Background | None = None
         self._viewer = napari_viewer
         self._sight: Sight | None = None
@@ -60,13 +69,16 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         self.use.clicked.connect(self._hand_over)
         for slider in (form.score, form.overlap):
             slider.changed.connect(self._apply)
+        self.training.train.clicked.connect(self._train)
+        self.training.trained.connect(self._use_trained)
         self.native.destroyed.connect(self._leave)
 
     def reset_choices(self, *_: object) -> None:
         """Offer the layers that are there now."""
         super().reset_choices()
-        if hasattr(self, "form"):
+        if hasattr(self, "training"):
             self.form.fit()
+            self.training.reset_choices()
 
     def _start(self) -> None:
         with told():
@@ -131,12 +143,25 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         elif self._is_stale:
             self._apply()
 
+    def _train(self) -> None:
+        with told():
+            form = self.form
+            start_from = chosen_path(form.weights) if form.detector.value == "cells" else None
+            self.training.start(take_image(form.image.value), start_from)
+
+    def _use_trained(self, progress: Progress) -> None:
+        """Search with what was learned from now on."""
+        self.form.detector.value = "cells"
+        self.form.weights.value = progress.path
+        self.form.diameter.value = round(progress.diameter)
+
     def _stop(self) -> None:
         if self.search is not None:
             self.search.cancel()
 
     def _leave(self) -> None:
         """Stop, and hear no more of it: what would show it is gone."""
+        self.training.leave()
         if self.search is not None:
             self.search.found.disconnect()
             self.search.finished.disconnect()
