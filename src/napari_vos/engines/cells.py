@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from napari_vos import checkpoints
 from napari_vos.configs import CellsConfig
-from napari_vos.device import choose_device, choose_precision
-from napari_vos.engines.plans import machine
 from napari_vos.engines.tiles import Tile, TiledDetections, cover
 from napari_vos.engines.windows import standardize
 from napari_vos.engines.yolact_detections import YolactDetections
+from napari_vos.engines.yolact_network import RunningYolact
 from napari_vos.errors import WeightsError
-from napari_vos.networks.yolact import Prediction, Yolact, select_candidates
+from napari_vos.networks.yolact import select_candidates
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,10 +46,7 @@ class CellDetector:
 
     frames: FrameStack
     config: CellsConfig
-    network: Yolact
-    device: torch.device
-    dtype: torch.dtype
-    plan: Mapping[str, object]
+    running: RunningYolact
 
     @classmethod
     def create(
@@ -76,33 +72,29 @@ class CellDetector:
                 "The package has no weights of the detector 'cells' yet. Make them with "
                 "'napari-vos train instances', and name the file."
             )
-        chosen = choose_device(device)
-        dtype = choose_precision(precision, chosen)
         path = checkpoints.resolve(weights, "cells")
-        network = cast("Yolact", checkpoints.load_network("cells", path).to(chosen, dtype))
-        plan: dict[str, object] = {
-            "engine": "cells",
-            "network": "cells",
-            "weights": path.name,
-            "weights_sha256": checkpoints.sha256_of(path),
-            "config": asdict(config),
-            **machine(chosen, dtype),
-        }
-        return cls(frames, config, network, chosen, dtype, plan)
+        running = RunningYolact.load(
+            "cells", "cells", path, config, device=device, precision=precision
+        )
+        return cls(frames, config, running)
+
+    @property
+    def plan(self) -> Mapping[str, object]:
+        """See `Detector.plan`."""
+        return self.running.plan
 
     @torch.inference_mode()
     def detect(self, t: int) -> TiledDetections:
         """Return what there may be on frame `t`; see `Detector.detect`."""
         grey = torch.from_numpy(self.frames.normalized(t).mean(axis=0))
-        image = show(grey[None, None].to(self.device))
+        image = show(grey[None, None].to(self.running.device))
         diameter = self.config.diameter or OBJECT_SIDE
         side = round(SIDE * diameter / OBJECT_SIDE)
         tiles = cover(self.frames.shape, side, round(side * OVERLAP))
         seen: list[YolactDetections] = []
         for first in range(0, len(tiles), BATCH):
             pieces = [cut(image, tile) for tile in tiles[first : first + BATCH]]
-            found = self.network(torch.cat(pieces).to(self.dtype))
-            predicted = Prediction(*(values.float().cpu() for values in found))
+            predicted = self.running.predict(torch.cat(pieces))
             seen += [
                 YolactDetections(
                     select_candidates(predicted, index),

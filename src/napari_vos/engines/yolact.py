@@ -6,26 +6,24 @@ Bolya et al., "YOLACT: Real-time Instance Segmentation", ICCV 2019.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_vos import checkpoints
 from napari_vos.configs import YolactConfig
-from napari_vos.device import choose_device, choose_precision
 from napari_vos.engines import PUBLISHED
 from napari_vos.engines.colours import colour_channels, is_natural
-from napari_vos.engines.plans import machine
 from napari_vos.engines.yolact_detections import YolactDetections
+from napari_vos.engines.yolact_network import RunningYolact
 from napari_vos.errors import WeightsError
-from napari_vos.networks.yolact import Prediction, Yolact, prepare_images, select_candidates
+from napari_vos.networks.yolact import prepare_images, select_candidates
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from napari_vos.frames import FrameStack
 
@@ -41,10 +39,7 @@ class YolactDetector:
 
     frames: FrameStack
     config: YolactConfig
-    network: Yolact
-    device: torch.device
-    dtype: torch.dtype
-    plan: Mapping[str, object]
+    running: RunningYolact
 
     @classmethod
     def create(
@@ -70,42 +65,32 @@ class YolactDetector:
                 "The detector 'yolact' comes without weights: name a file of those that the "
                 f"authors publish at {PUBLISHED['yolact']}."
             )
-        chosen = choose_device(device)
-        dtype = choose_precision(precision, chosen)
         path = checkpoints.resolve(weights, "yolact_base")
-        found = checkpoints.identify(path)
-        name = found.network if found.network.startswith("yolact_") else "yolact_base"
-        network = cast("Yolact", checkpoints.load_network(name, path).to(chosen, dtype))
-        plan: dict[str, object] = {
-            "engine": "yolact",
-            "network": name,
-            "weights": path.name,
-            "weights_sha256": found.sha256,
-            "config": asdict(config),
-            **machine(chosen, dtype),
-        }
-        return cls(frames, config, network, chosen, dtype, plan)
+        found = checkpoints.identify(path).network
+        name = found if found.startswith("yolact_") else "yolact_base"
+        running = RunningYolact.load(
+            "yolact", name, path, config, device=device, precision=precision
+        )
+        return cls(frames, config, running)
+
+    @property
+    def plan(self) -> Mapping[str, object]:
+        """See `Detector.plan`."""
+        return self.running.plan
 
     @torch.inference_mode()
     def detect(self, t: int) -> YolactDetections:
         """Return what there may be on frame `t`; see `Detector.detect`."""
-        image = show(self.frames, t).to(self.device)
-        prepared = prepare_images(image, self.network.design, self.config.size)
-        predicted = Prediction(
-            *(values.float().cpu() for values in self.network(prepared.to(self.dtype)))
-        )
-        judge = self.network.maskiou_net
+        design = self.running.network.design
+        image = show(self.frames, t).to(self.running.device)
+        predicted = self.running.predict(prepare_images(image, design, self.config.size))
         return YolactDetections(
             select_candidates(predicted),
             predicted.prototypes[0],
             self.frames.shape,
-            None if judge is None else partial(self._score_masks, judge),
+            self.running.score_masks if design.scores_masks else None,
             self.config.max_instances,
         )
-
-    def _score_masks(self, judge: nn.Module, masks: Tensor) -> Tensor:
-        scores: Tensor = judge(masks.to(self.device, self.dtype))
-        return scores.float().cpu()
 
 
 def show(frames: FrameStack, t: int) -> Tensor:

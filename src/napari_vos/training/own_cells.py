@@ -15,6 +15,7 @@ import torch
 from napari_vos import checkpoints
 from napari_vos.configs import CellsConfig
 from napari_vos.engines.cells import CellDetector
+from napari_vos.engines.yolact_network import RunningYolact
 from napari_vos.metrics import InstanceScores
 from napari_vos.networks.yolact import CELLS, Yolact
 from napari_vos.training.fields import Fields, sample_field
@@ -211,14 +212,10 @@ class _Training:
 
     def judge(self) -> Progress:
         """Score the averaged weights; write them if none were better, and a checkpoint."""
-        detector = CellDetector(
-            self.learned.frames,
-            CellsConfig(diameter=self.diameter),
-            self.learner.average.eval(),
-            self.learner.device,
-            torch.float32,
-            {},
-        )
+        average = self.learner.average.eval()
+        running = RunningYolact(average, self.learner.device, torch.float32, {})
+        config = CellsConfig(diameter=self.diameter)
+        detector = CellDetector(self.learned.frames, config, running)
         scores = self.held.score(detector, score=SCORE, overlap=OVERLAP)
         self.before = self.before or scores
         if self.best is None or scores.ap > self.best.ap:

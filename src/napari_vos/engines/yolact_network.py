@@ -1,0 +1,84 @@
+"""A YOLACT network with weights, ready to run: what all detectors of this kind share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from napari_vos import checkpoints
+from napari_vos.device import choose_device, choose_precision
+from napari_vos.engines.plans import machine
+from napari_vos.networks.yolact import Prediction, Yolact
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from napari_vos.configs import CellsConfig, YolactConfig
+
+
+@dataclass(frozen=True)
+class RunningYolact:
+    """A network in evaluation mode.
+
+    Attributes
+    ----------
+    network
+        It, with its weights, on `device` and of `dtype`.
+    device, dtype
+        Where and how it computes.
+    plan
+        See `Detector.plan`.
+    """
+
+    network: Yolact
+    device: torch.device
+    dtype: torch.dtype
+    plan: Mapping[str, object]
+
+    @classmethod
+    def load(
+        cls,
+        engine: str,
+        name: str,
+        path: Path,
+        config: CellsConfig | YolactConfig,
+        *,
+        device: str,
+        precision: str,
+    ) -> RunningYolact:
+        """Load the network `name` for a detector.
+
+        Raises
+        ------
+        NapariVosError
+            If the weights, the device or the precision can't be used.
+        """
+        chosen = choose_device(device)
+        dtype = choose_precision(precision, chosen)
+        network = cast("Yolact", checkpoints.load_network(name, path).to(chosen, dtype))
+        plan: dict[str, object] = {
+            "engine": engine,
+            "network": name,
+            "weights": path.name,
+            "weights_sha256": checkpoints.sha256_of(path),
+            "config": asdict(config),
+            **machine(chosen, dtype),
+        }
+        return cls(network, chosen, dtype, plan)
+
+    def predict(self, images: Tensor) -> Prediction:
+        """Return what is in images (B, 3, S, S), in main memory, float32."""
+        found = self.network(images.to(self.device, self.dtype))
+        return Prediction(*(values.float().cpu() for values in found))
+
+    def score_masks(self, masks: Tensor) -> Tensor:
+        """Return how well masks (D, 1, H, W) are expected to fit, (D, classes) float32.
+
+        Only for a network that judges masks.
+        """
+        judge = cast("torch.nn.Module", self.network.maskiou_net)
+        scores: Tensor = judge(masks.to(self.device, self.dtype))
+        return scores.float().cpu()
