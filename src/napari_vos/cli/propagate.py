@@ -133,7 +133,7 @@ def propagate(
     stack = open_frames(images, axes=axes, channels=parse_channels(channels))
     labels = open_labels(prompts)
     window = parse_frames(frames, stack.n_frames)
-    painted = _painted_frames(stack, labels)
+    painted = painted_frames(stack, labels)
 
     if overwrite and holds_session(folder):
         delete_session(folder)
@@ -224,7 +224,14 @@ def _check_outputs(
             )
 
 
-def _painted_frames(frames: FrameStack, prompts: LabelStack) -> list[int]:
+def painted_frames(frames: FrameStack, prompts: LabelStack) -> list[int]:
+    """Return the frames that aren't empty.
+
+    Raises
+    ------
+    PromptError
+        If all are, or the shapes differ.
+    """
     expected = (frames.n_frames, *frames.shape)
     if prompts.shape != expected:
         raise PromptError(

@@ -31,6 +31,8 @@ class State:
         Accepted object ids by frame; object id 0 is the background.
     parents
         Accepted parent by object id.
+    adapted
+        File of adapted weights in the session's folder, by engine and the weights asked for.
     """
 
     versions: dict[int, str] = field(default_factory=dict)
@@ -38,6 +40,7 @@ class State:
     arms: dict[tuple[int, int, int], Arm] = field(default_factory=dict)
     locks: dict[int, frozenset[int]] = field(default_factory=dict)
     parents: dict[int, int] = field(default_factory=dict)
+    adapted: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
     def copy(self) -> State:
         """Return a state that can change on its own."""
@@ -47,6 +50,7 @@ class State:
             dict(self.arms),
             dict(self.locks),
             dict(self.parents),
+            dict(self.adapted),
         )
 
     def locked_ids(self, t: int) -> frozenset[int]:
@@ -283,6 +287,9 @@ def _apply_action(state: State, line: Line) -> None:
         state.parents.pop(int(child), None)
         if parent is not None:
             state.parents[int(child)] = parent
+    if adapted := line.get("adapted"):
+        state.adapted[(adapted["engine"], adapted["of"])] = adapted["weights"]
+        state.arms.clear()  # all is run anew with them
     for t, ids in line.get("unlocked", {}).items():
         state.locks[int(t)] = state.locks.get(int(t), frozenset()) - set(ids)
     for t, ids in line.get("locked", {}).items():

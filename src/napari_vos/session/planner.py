@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 from napari_vos.errors import FramesError, PromptError
@@ -47,6 +49,19 @@ class RoundPlanner:
         self._frames = frames
         self._choice = choice
         self._propagator: Propagator | None = None
+        self._made_of: EngineChoice | None = None
+
+    @property
+    def asked(self) -> EngineChoice:
+        """The engine asked for."""
+        return self._choice
+
+    @property
+    def choice(self) -> EngineChoice:
+        """The engine asked for; weights adapted to the stack stand for those asked for."""
+        fields = self._choice.to_json()
+        adapted = self._ledger.history.state.adapted.get((fields["name"], fields["weights"]))
+        return self._choice if adapted is None else replace(self._choice, weights=adapted)
 
     def choose(self, choice: EngineChoice) -> None:
         """Take another engine; it is made when it is needed."""
@@ -103,7 +118,7 @@ class RoundPlanner:
             plan = with_less_memory(plan_of(engine))
             if plan is None or self._interrupted(reach):
                 break
-            engine = self._propagator = self._choice.create(self._frames, plan=plan)
+            engine = self._create(plan)
             estimate = estimate_round(self._ledger, legs, engine, self._memory_bytes)
         return estimate
 
@@ -116,14 +131,14 @@ class RoundPlanner:
         current, propagator = self._interrupted(reach), self._engine(reach)
         if current is None:
             legs = self.legs(reach)
-            current = begin_round(self._ledger, legs, reach, self._choice, propagator, self._frames)
+            current = begin_round(self._ledger, legs, reach, self.choice, propagator, self._frames)
             return current, propagator
         self._ledger.note("resume", round=current.n, engine=plan_of(propagator))
         return current, propagator
 
     def _interrupted(self, reach: Reach) -> Round | None:
         current = self._ledger.history.interrupted
-        if current is None or current.line["choice"] != self._choice.to_json():
+        if current is None or current.line["choice"] != self.choice.to_json():
             return None
         return current if Reach.from_json(current.line) == reach else None
 
@@ -136,6 +151,13 @@ class RoundPlanner:
         """Return the engine for a round: that of the interrupted one if it goes on."""
         current = self._interrupted(reach)
         plan = None if current is None else current.line["engine"]
-        if self._propagator is None or (plan is not None and plan_of(self._propagator) != plan):
-            self._propagator = self._choice.create(self._frames, plan=plan)
+        made = self._propagator if self._made_of == self.choice else None
+        if made is None or (plan is not None and plan_of(made) != plan):
+            made = self._create(plan)
+        return made
+
+    def _create(self, plan: Mapping[str, object] | None) -> Propagator:
+        self._made_of = self.choice
+        own = self._made_of.within(self._ledger.folder.path)
+        self._propagator = own.create(self._frames, plan=plan)
         return self._propagator

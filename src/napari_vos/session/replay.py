@@ -136,6 +136,12 @@ class _Replay:
             case "merge_objects":
                 pair = objects.Pair(line["object_id"], line["other_id"])
                 objects.merge_objects(self._again, pair, range(*line["frames"]))
+            case "adapt":
+                # Training again would give other weights on another machine.
+                named = line["adapted"]["weights"]
+                content = (self._source.folder.path / named).read_bytes()
+                self._again.folder.write_weights(Path(named).stem, content)
+                self._again.commit("adapt", {}, adapted=line["adapted"])
             case other:
                 raise StoreError(
                     f"Line {line['n']} of the journal tells of '{other}', which this version "
@@ -144,7 +150,8 @@ class _Replay:
 
     def _propagate(self, line: Line, current: Round) -> None:
         choice = EngineChoice.from_json(line["choice"])
-        propagator = choice.create(self._frames, plan=line["engine"])
+        own = choice.within(self._source.folder.path)
+        propagator = own.create(self._frames, plan=line["engine"])
         self._compare(line["engine"], plan_of(propagator))
         legs = [
             replace(leg, follows=None if leg.follows is None else self._legs[leg.follows])

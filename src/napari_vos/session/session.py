@@ -12,6 +12,7 @@ from psygnal import Signal
 from tqdm import tqdm
 
 from napari_vos.errors import NapariVosError, PromptError, StoreError
+from napari_vos.session.adaptation import AdaptOutcome, StackAdaptation
 from napari_vos.session.engine import EngineChoice
 from napari_vos.session.estimate import RoundEstimate
 from napari_vos.session.images import describe_frames, find_frames
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari_vos.engines.base import Span
     from napari_vos.frames import FrameStack
     from napari_vos.session.history import Round
+    from napari_vos.training.adapt import AdaptProgress
 
 UNDO_BYTES = 4 * 2**30
 """Default limit of what is kept on disk for undo."""
@@ -122,6 +124,7 @@ class Session(SessionNewcomers):
         interactor = EngineChoice.from_json(folder.about.get("interactor", default))
         super().__init__(Ledger(folder, undo_bytes=undo_bytes), frames, interactor)
         self._planner = RoundPlanner(self._ledger, frames, choice, memory_bytes=memory_bytes)
+        self._adaptation: StackAdaptation | None = None
 
     @classmethod
     def load(
@@ -308,6 +311,57 @@ class Session(SessionNewcomers):
         Takes and raises what `propagate` does.
         """
         return self._planner.estimate(Reach(frames, direction))
+
+    # Adapting
+
+    def adapt(self, *, minutes: float = 5.0, seed: int = 0) -> Generator[AdaptProgress]:
+        """Adapt the engine's weights to this stack, and yield after each step.
+
+        "mast" learns from the images alone, "compact" from the frames the user has
+        marked. Where two of these have an object in common, the masks of one are
+        propagated to the other before and after, and the adapted weights are only kept if
+        J isn't lower. Kept, they lie in the session's folder and stand for those asked
+        for: what was propagated is pending again, and `undo` goes back. It may be closed at
+        any yield; the best weights until then are judged in the same way.
+
+        Parameters
+        ----------
+        minutes
+            How long to learn.
+        seed
+            Of all random choices.
+
+        Raises
+        ------
+        PromptError
+            If "compact" is to learn and nothing is marked.
+        FramesError
+            If the stack has one frame alone, or is constant.
+        DeviceError
+            If memory is too short.
+        NapariVosError
+            If the engine can't be adapted, its weights can't be used, or a round is running.
+        """
+        self._turns.take(Phase.ADAPTING)
+        try:
+            self._adaptation = StackAdaptation(
+                self._ledger,
+                self.frames,
+                choice=self._planner.asked,
+                start_from=self._planner.choice,
+                minutes=minutes,
+                seed=seed,
+            )
+            with closing(self._adaptation.run()) as steps:
+                yield from steps
+        finally:
+            self._turns.give_back()
+            self.prompts_changed.emit()
+
+    @property
+    def adapted(self) -> AdaptOutcome | None:
+        """What has come of the latest `adapt`; None before, and if an error has ended it."""
+        return None if self._adaptation is None else self._adaptation.outcome
 
     # The folder
 

@@ -16,12 +16,14 @@ class Phase(StrEnum):
     IDLE = "idle"
     CHANGING = "changing"
     RUNNING = "running"
+    ADAPTING = "adapting"
     CLOSED = "closed"
 
 
 _REFUSALS = {
     Phase.CHANGING: "Something else is being changed on '{}'. Try again.",
     Phase.RUNNING: "'{}' is being propagated. Cancel that, or wait for its end.",
+    Phase.ADAPTING: "Weights are being adapted to '{}'. Cancel that, or wait for its end.",
     Phase.CLOSED: "The session on '{}' is closed. Load it again.",
 }
 

@@ -7,6 +7,7 @@
     prompts/SHA256.npz   what the user painted, by content
     frames/T-N.npz       versions of frames: labels, evidence, events
     states/LEG/T.npz     what an engine needs to go on from a frame
+    weights/             weights adapted to the images
     labels.zarr          the current labels, one chunk per frame
     lock                 who writes here
 """
@@ -132,6 +133,14 @@ class SessionFolder:
         """Return the labels that `write_prompt` kept."""
         labels = read_arrays(self.path / "prompts" / f"{digest}.npz")["labels"]
         return labels.astype(np.uint16, copy=False)
+
+    def write_weights(self, name: str, content: bytes) -> Path:
+        """Keep weights that were adapted to the images, and return their file."""
+        path = self.path / "weights" / f"{name}.safetensors"
+        with reported(path, "make"):
+            path.parent.mkdir(exist_ok=True)
+        write_file(path, content)
+        return path
 
     def write_state(self, leg: str, t: int, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Keep the engine's state after frame `t` of a leg."""

@@ -1,0 +1,279 @@
+"""Adapting the weights of a session's engine to its own stack, and whether they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from napari_vos.errors import NapariVosError
+from napari_vos.metrics import region_similarity
+from napari_vos.prompts import MaskPrompt
+from napari_vos.session import actions
+from napari_vos.session.images import describe_frames
+from napari_vos.session.ledger import Ledger
+from napari_vos.session.planner import RoundPlanner
+from napari_vos.session.round import run_round
+from napari_vos.session.spans import Reach
+from napari_vos.store.evidence import Source
+from napari_vos.store.folder import SessionFolder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_vos.frames import FrameStack
+    from napari_vos.session.engine import EngineChoice
+    from napari_vos.training.adapt import Adaptation, AdaptProgress, Lessons
+
+ADAPTABLE = ("compact", "mast")
+"""Engines whose weights can be adapted."""
+
+
+class Comparison(NamedTuple):
+    """What the user's own frames say of adapted weights.
+
+    Attributes
+    ----------
+    start, end
+        The masks of one frame were propagated to the other, from which nothing was learned.
+    before, after
+        Mean J of the objects there, with the weights before and with the adapted ones.
+    """
+
+    start: int
+    end: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class AdaptOutcome:
+    """What has come of adapting.
+
+    Attributes
+    ----------
+    engine
+        Whose weights.
+    weights
+        The adapted weights in the session's folder; None if they weren't kept.
+    steps
+        How many were learned in.
+    start_loss, loss
+        On clips kept for comparison: before, and with the best weights.
+    diverged
+        Whether the loss has run away, so that earlier weights were gone back to.
+    comparison
+        On the user's own frames; None if fewer than two have objects in common.
+    """
+
+    engine: str
+    weights: Path | None
+    steps: int
+    start_loss: float
+    loss: float
+    diverged: bool
+    comparison: Comparison | None
+
+    def __str__(self) -> str:
+        """Say what was kept, and why."""
+        parts = []
+        if self.diverged:
+            parts.append("The loss ran away, and the weights before that were gone back to.")
+        if not self.loss < self.start_loss:
+            parts.append(f"Nothing is changed: {self.steps} steps have brought nothing better.")
+            return " ".join(parts)
+        kept = "Not kept" if self.weights is None else "Kept"
+        if self.comparison is None:
+            why = f"the loss went from {self.start_loss:.3g} to {self.loss:.3g}; mark a second "
+            why += "frame to have masks compared."
+        else:
+            start, end, before, after = self.comparison
+            why = f"from frame {start} to frame {end}, J was {before:.3f} and is {after:.3f} with "
+            why += "the adapted weights."
+        parts.append(f"{kept}: {why}")
+        return " ".join(parts)
+
+
+class StackAdaptation:
+    """Adapts the weights of an engine to the stack of a session.
+
+    Parameters
+    ----------
+    ledger
+        The session.
+    frames
+        Its images.
+    choice
+        The engine asked for.
+    start_from
+        The same, with the weights that are in use now.
+    minutes
+        How long to learn.
+    seed
+        Of all random choices.
+
+    Attributes
+    ----------
+    outcome
+        What has come of it; None until `run` has ended.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        frames: FrameStack,
+        *,
+        choice: EngineChoice,
+        start_from: EngineChoice,
+        minutes: float,
+        seed: int,
+    ) -> None:
+        self.outcome: AdaptOutcome | None = None
+        self._ledger = ledger
+        self._frames = frames
+        self._choice = choice
+        self._start_from = start_from.within(ledger.folder.path)
+        self._minutes = minutes
+        self._seed = seed
+
+    def run(self) -> Generator[AdaptProgress]:
+        """Learn; yields after each step. Closed at any yield, what was learned is judged and kept.
+
+        Raises
+        ------
+        NapariVosError
+            If the engine, its weights, the images or the marks can't be used, or memory is
+            too short.
+        """
+        annotated = _annotated(self._ledger)
+        pair = _nearest_pair(annotated)
+        shown = dict(annotated)
+        if pair is not None:
+            del shown[pair[1]]
+        # Here and not above, since training loads torch.
+        from napari_vos.training.adapt import Adaptation
+
+        learning = Adaptation(self._lessons(shown), minutes=self._minutes, seed=self._seed)
+        before = None if pair is None else self._try(annotated, pair, self._start_from)
+        try:
+            yield from learning.run()
+        finally:
+            self.outcome = self._judge(learning, annotated, pair, before)
+
+    def _lessons(self, annotated: Mapping[int, NDArray[np.uint16]]) -> Lessons:
+        from napari_vos.checkpoints import resolve
+
+        match self._choice.name:
+            case "compact":
+                from napari_vos.training.adapt_compact import CompactLessons
+
+                weights = resolve(self._start_from.weights, "compact")
+                return CompactLessons(self._frames, annotated, weights)
+            case "mast":
+                from napari_vos.training.adapt_mast import MastLessons
+
+                return MastLessons(self._frames, resolve(self._start_from.weights, "mast_small"))
+            case name:
+                raise NapariVosError(
+                    f"The engine '{name}' can't be adapted to a stack. Choose "
+                    f"{' or '.join(ADAPTABLE)}."
+                )
+
+    def _judge(
+        self,
+        learning: Adaptation,
+        annotated: Mapping[int, NDArray[np.uint16]],
+        pair: tuple[int, int] | None,
+        before: float | None,
+    ) -> AdaptOutcome:
+        """Compare, and keep the weights if they make nothing worse."""
+        kept, comparison = None, None
+        if learning.improved:
+            content = learning.weights()
+            name = f"{self._choice.name}-{hashlib.sha256(content).hexdigest()[:12]}"
+            weights = self._ledger.folder.write_weights(name, content)
+            if pair is not None and before is not None:
+                after = self._try(annotated, pair, replace(self._start_from, weights=weights))
+                comparison = Comparison(*pair, before, after)
+            if comparison is None or comparison.after >= comparison.before:
+                kept = weights
+            else:
+                weights.unlink()
+        outcome = AdaptOutcome(
+            self._choice.name,
+            kept,
+            learning.step,
+            learning.start_loss,
+            learning.loss,
+            learning.diverged,
+            comparison,
+        )
+        if kept is not None:
+            self._ledger.commit(
+                "adapt",
+                {},
+                adapted={
+                    "engine": self._choice.name,
+                    "of": self._choice.to_json()["weights"],
+                    "weights": kept.relative_to(self._ledger.folder.path).as_posix(),
+                },
+                minutes=self._minutes,
+                seed=self._seed,
+                steps=outcome.steps,
+                losses=[outcome.start_loss, outcome.loss],
+                diverged=outcome.diverged,
+                comparison=comparison and comparison._asdict(),
+            )
+        return outcome
+
+    def _try(
+        self,
+        annotated: Mapping[int, NDArray[np.uint16]],
+        pair: tuple[int, int],
+        choice: EngineChoice,
+    ) -> float:
+        """Return mean J on the second frame of a pair, propagated to from the first one."""
+        start, end = pair
+        about = {"id": uuid.uuid4().hex, "frames": describe_frames(self._frames)}
+        with closing(Ledger(SessionFolder.create(None, about), undo_bytes=0)) as trial:
+            shared = _shared(annotated[start], annotated[end])
+            masks = np.where(np.isin(annotated[start], shared), annotated[start], 0)
+            actions.add_mask(trial, MaskPrompt(start, masks, tuple(shared)))
+            reach = Reach((min(pair), max(pair)))
+            planner = RoundPlanner(trial, self._frames, choice)
+            planner.estimate(reach)  # shrinks batches to the memory there is
+            for _ in run_round(trial, *planner.open(reach)):
+                pass
+            found = trial.labels(end)
+        return fmean(region_similarity(found == i, annotated[end] == i) for i in shared)
+
+
+def _annotated(ledger: Ledger) -> dict[int, NDArray[np.uint16]]:
+    """Return the (Y, X) labels of what the user has marked himself, by frame."""
+    found = {}
+    for t in sorted({t for t, _ in ledger.history.state.marks}):
+        entries = ledger.index(t).entries.items()
+        ids = [i for i, entry in entries if entry.source is Source.USER]
+        if ids:
+            labels = ledger.labels(t)
+            found[t] = np.where(np.isin(labels, ids), labels, 0).astype(np.uint16)
+    return found
+
+
+def _nearest_pair(annotated: Mapping[int, NDArray[np.uint16]]) -> tuple[int, int] | None:
+    """Return the two frames nearest to each other of those that follow and share an object."""
+    pairs = [pair for pair in pairwise(annotated) if _shared(*(annotated[t] for t in pair))]
+    return min(pairs, key=lambda pair: pair[1] - pair[0], default=None)
+
+
+def _shared(one: NDArray[np.uint16], other: NDArray[np.uint16]) -> list[int]:
+    both = np.intersect1d(one, other)
+    return [int(i) for i in both if i]

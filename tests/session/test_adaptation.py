@@ -1,0 +1,245 @@
+"""Adapting in a session, with a line to learn instead of a network."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_vos import FrameStack
+from napari_vos.errors import FramesError, NapariVosError, PromptError
+from napari_vos.session import Session
+from napari_vos.session.adaptation import StackAdaptation
+
+N_STEPS = 20
+
+
+class Points(NamedTuple):
+    x: torch.Tensor
+
+
+class Distance(NamedTuple):
+    total: torch.Tensor
+
+
+class LineLessons:
+    name = "line"
+    learning_rate = 0.05
+    batch_size = 4
+    clip_bytes = 1
+
+    def __init__(self, spoil: float = 1.0) -> None:
+        self.network = nn.Linear(1, 1)
+        nn.init.ones_(self.network.weight)
+        self.spoil = spoil
+
+    def batch(self, rng: np.random.Generator, size: int) -> Points:
+        return Points(torch.from_numpy(rng.standard_normal((size, 1)).astype(np.float32)))
+
+    def losses(self, network: Any, batch: Points, generator: torch.Generator) -> Distance:
+        return Distance((network(batch.x) - 2 * batch.x).square().mean() * self.spoil)
+
+
+class Lessons:
+    """Stands for what engines learn from."""
+
+    def __init__(self) -> None:
+        self.annotated: list[list[int]] = []
+        self.start_from: list[Any] = []
+        self.spoil = 1.0
+        self.worse = 0.0
+        """How much lower J is with other weights than those asked for."""
+
+
+@pytest.fixture
+def lessons(monkeypatch: pytest.MonkeyPatch) -> Lessons:
+    given = Lessons()
+
+    def lessons_of(self: StackAdaptation, annotated: Any) -> LineLessons:
+        given.annotated.append(sorted(annotated))
+        given.start_from.append(self._start_from.weights)
+        return LineLessons(given.spoil)
+
+    own = StackAdaptation._try
+
+    def attempt(self: StackAdaptation, annotated: Any, pair: Any, choice: Any) -> float:
+        return own(self, annotated, pair, choice) - given.worse * (choice.weights is not None)
+
+    monkeypatch.setattr(StackAdaptation, "_lessons", lessons_of)
+    monkeypatch.setattr(StackAdaptation, "_try", attempt)
+    return given
+
+
+@pytest.fixture
+def session(factory: Any, fake: Any, tmp_path: Path) -> Session:
+    frames = fake.FakeFrames()
+    session = Session(frames, folder=tmp_path / "own")
+    session.add_mask(0, fake.blocks(frames.shape, o1=(2, 2), o2=(10, 20)))
+    return session
+
+
+def adapt(session: Session, n_steps: int = N_STEPS) -> Any:
+    steps = session.adapt(minutes=60)
+    for step in steps:
+        if step.step == n_steps:
+            steps.close()
+            break
+    return session.adapted
+
+
+def mark_another(session: Session, fake: Any) -> None:
+    """Where the engine comes to from frame 0, and a bit higher."""
+    session.add_mask(4, fake.blocks(session.frames.shape, o1=(3, 8), o2=(10, 26), o9=(1, 30)))
+
+
+def test_adapted_weights_serve_all_rounds_to_come(
+    session: Session, lessons: Lessons, factory: Any
+) -> None:
+    session.run()
+    assert not session.pending
+    outcome = adapt(session)
+    assert outcome.comparison is None
+    assert (outcome.engine, outcome.steps) == ("compact", N_STEPS)
+    assert outcome.loss < outcome.start_loss
+    assert outcome.weights.parent == session.folder / "weights"
+    assert "Kept: the loss went from" in str(outcome)
+    assert session.pending
+    session.run()
+    assert factory.arguments[-1]["weights"] == outcome.weights
+    assert not session.pending
+    # Learning goes on with what was learned.
+    again = adapt(session)
+    assert lessons.start_from == [None, outcome.weights]
+    assert again.weights != outcome.weights or again.loss == outcome.loss
+
+
+def test_undo_goes_back(session: Session, lessons: Lessons, factory: Any) -> None:
+    session.run()
+    outcome = adapt(session)
+    session.undo()
+    assert not session.pending
+    session.redo()
+    assert session.pending
+    session.undo()
+    session.undo()  # the round
+    session.run()
+    assert factory.arguments[-1]["weights"] is None
+    assert outcome.weights.exists()
+
+
+def test_other_weights_can_be_asked_for(
+    session: Session, lessons: Lessons, factory: Any, tmp_path: Path
+) -> None:
+    adapt(session)
+    session.choose_engine(weights="elsewhere.safetensors")
+    session.run()
+    assert factory.arguments[-1]["weights"] == "elsewhere.safetensors"
+    session.choose_engine()
+    session.add_mask(3, np.array(session.labels[3]))
+    session.run()
+    assert factory.arguments[-1]["weights"].parent == session.folder / "weights"
+
+
+def test_they_go_with_the_session(
+    session: Session, lessons: Lessons, factory: Any, tmp_path: Path
+) -> None:
+    name = adapt(session).weights.name
+    session.run()
+    session.save(tmp_path / "copy")
+    session.close()
+    with Session.load(tmp_path / "copy", session.frames) as copy:
+        assert copy.replay().identical
+        assert factory.arguments[-1]["weights"] == tmp_path / "copy" / "weights" / name
+        copy.add_mask(3, np.array(copy.labels[3]))
+        copy.run()
+        assert factory.arguments[-1]["weights"] == tmp_path / "copy" / "weights" / name
+
+
+def test_an_interrupted_round_goes_on_with_them(
+    session: Session, lessons: Lessons, factory: Any, tmp_path: Path
+) -> None:
+    outcome = adapt(session)
+    steps = session.propagate()
+    next(steps)
+    steps.close()
+    session.close()
+    with Session.load(tmp_path / "own", session.frames) as again:
+        assert len(list(again.resume())) == session.frames.n_frames - 2
+        assert factory.arguments[-1]["weights"] == outcome.weights
+
+
+def test_two_marked_frames_are_compared(session: Session, lessons: Lessons, fake: Any) -> None:
+    mark_another(session, fake)
+    outcome = adapt(session)
+    # Nothing is learned from the frame that is propagated to.
+    assert lessons.annotated == [[0]]
+    start, end, before, after = outcome.comparison
+    assert (start, end) == (0, 4)
+    assert 0.5 < before == after < 1
+    assert outcome.weights is not None
+    assert f"from frame 0 to frame 4, J was {before:.3f}" in str(outcome)
+
+
+def test_what_makes_masks_worse_is_not_kept(
+    session: Session, lessons: Lessons, fake: Any, factory: Any
+) -> None:
+    mark_another(session, fake)
+    session.run()
+    lessons.worse = 0.1
+    outcome = adapt(session)
+    assert outcome.weights is None
+    assert outcome.comparison.after == pytest.approx(outcome.comparison.before - 0.1)
+    assert str(outcome).startswith("Not kept: from frame 0 to frame 4, J was")
+    assert not list((session.folder / "weights").iterdir())
+    assert not session.pending
+
+
+def test_divergence_is_said_and_changes_nothing(session: Session, lessons: Lessons) -> None:
+    lessons.spoil = math.nan
+    outcome = adapt(session)
+    assert outcome.diverged
+    assert outcome.weights is None
+    assert str(outcome) == (
+        "The loss ran away, and the weights before that were gone back to. "
+        "Nothing is changed: 0 steps have brought nothing better."
+    )
+
+
+def test_nothing_learned_is_said(session: Session, lessons: Lessons) -> None:
+    outcome = adapt(session, n_steps=0)
+    assert outcome.weights is None
+    assert str(outcome) == "Nothing is changed: 0 steps have brought nothing better."
+
+
+def test_nothing_else_goes_on_meanwhile(session: Session, lessons: Lessons) -> None:
+    steps = session.adapt(minutes=60)
+    next(steps)
+    with pytest.raises(NapariVosError, match="Weights are being adapted to"):
+        session.undo()
+    steps.close()
+    session.undo()
+
+
+def test_an_error_leaves_no_outcome(session: Session) -> None:
+    session.choose_engine("mivos")
+    with pytest.raises(NapariVosError, match=r"'mivos' can't be adapted .* compact or mast"):
+        next(session.adapt())
+    assert session.adapted is None
+    session.choose_engine("compact")
+
+
+def test_compact_needs_a_marked_frame_of_a_time_lapse(images: np.ndarray) -> None:
+    with Session(FrameStack(images, axes="TYX")) as session:
+        steps = session.adapt()
+        with pytest.raises(PromptError, match="No object of 25 pixels or more is marked"):
+            next(steps)
+    with Session(FrameStack(images[:1], axes="TYX")) as session:
+        session.add_mask(0, np.ones(images.shape[1:], np.uint16))
+        steps = session.adapt()
+        with pytest.raises(FramesError, match="one frame alone"):
+            next(steps)
