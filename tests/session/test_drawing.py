@@ -13,6 +13,7 @@ from napari_vos.configs import RandomWalkerConfig
 from napari_vos.errors import NapariVosError, PromptError, WeightsError
 from napari_vos.prompts import point_prompt, scribble_prompt
 from napari_vos.session import Session, replay
+from napari_vos.session.interaction import INTERACTOR
 from napari_vos.store.evidence import Source
 
 DOT = [(10, 10)]
@@ -88,6 +89,20 @@ def test_the_interactor_sees_the_drawing_and_the_labels_so_far(session, blocks, 
     assert np.array_equal(previous, blocks(o1=(2, 2)))
 
 
+def test_an_object_that_is_drawn_far_from_its_mask_is_made_anew(session, blocks, made):
+    session.add_mask(3, blocks(o1=(2, 2), o2=(14, 2)))
+    session.add_points(3, {1: (3, 9)}, radius=0)  # as near as it is wide
+    assert (session.labels[3] == 1).sum() > 16
+    session.add_points(3, {2: (15, 30)}, radius=0)
+    assert not (session.labels[3][:, :20] == 2).any()
+    assert (session.labels[3][:, 20:] == 2).any()
+    session.add_boxes(3, {2: (14, 0, 20, 6)})
+    assert not (session.labels[3][:, 20:] == 2).any()
+    session.add_points(3, {2: [(15, 3), (15, 30)]})
+    assert (session.labels[3][:, 20:] == 2).any()
+    assert (session.labels[3][:, :6] == 2).any()
+
+
 def test_strokes_are_obeyed_pixel_by_pixel(session, blocks, made):
     session.add_mask(0, blocks(o1=(2, 2), o2=(10, 20)))
     session.add_scribbles(0, {1: [(10, 20), (10, 23)]}, negative={1: [(3, 3)]}, width=1)
@@ -141,7 +156,7 @@ def test_the_journal_tells_what_was_drawn_and_what_made_masks_of_it(session, mad
             "positive": False,
         },
     ]
-    assert line["interactor"] == {"interactor": "random_walker", "grows": 3}
+    assert line["interactor"] == {"interactor": INTERACTOR, "grows": 3}
 
 
 def test_a_session_is_reopened_and_replayed_without_the_interactor(frames, factory, made, tmp_path):
@@ -183,7 +198,7 @@ def test_a_session_from_before_there_were_interactors(frames, factory, made, tmp
     path.write_text(json.dumps(about))
     with Session.load(tmp_path / "a", frames) as session:
         session.add_points(0, {1: DOT})
-    assert made[0].plan["interactor"] == "random_walker"
+    assert made[0].plan["interactor"] == INTERACTOR
 
 
 def test_accepted_objects_keep_their_pixels_but_under_strokes(session, blocks, made):

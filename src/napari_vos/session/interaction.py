@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from napari_vos.errors import PromptError
 from napari_vos.prompts import MaskPrompt, draw
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from napari_vos.prompts import Drawing, DrawnPrompt
     from napari_vos.session.ledger import Ledger
 
-INTERACTOR = "random_walker"
+INTERACTOR = "compact"
 """The interactor that is taken if none is named."""
 
 
@@ -64,7 +65,7 @@ class Interaction:
                 )
         if self._interactor is None:
             self._interactor = self.choice.create_interactor(self.frames)
-        labels = self._interactor.segment(drawing, previous)
+        labels = self._interactor.segment(drawing, _without_strays(drawing, previous))
         locked = self.ledger.history.state.locked_ids(t) - {0, *drawing.object_ids}
         labels[np.isin(previous, list(locked))] = 0
         _obey(drawing, labels)
@@ -80,6 +81,25 @@ class Interaction:
         }
         labels.setflags(write=False)
         return MaskPrompt(t, labels, drawing.object_ids), said
+
+
+def _without_strays(drawing: Drawing, previous: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return the labels so far without masks that are somewhere else than their object.
+
+    A mask is if all that is drawn on the object lies farther from it than it is
+    wide: it has gone astray, and the object is made anew.
+    """
+    kept = previous
+    for i in drawing.object_ids:
+        mask, drawn = previous == i, drawing.inside(i)
+        if i in drawing.boxes:
+            drawn = drawn.copy()
+            drawn[drawing.boxes[i]] = True
+        if mask.any() and drawn.any():
+            distance = ndimage.distance_transform_edt(~mask)[drawn].min()
+            if distance > np.sqrt(np.count_nonzero(mask)):
+                kept = np.where(mask, np.uint16(0), kept)
+    return kept
 
 
 def _obey(drawing: Drawing, labels: NDArray[np.uint16]) -> None:
