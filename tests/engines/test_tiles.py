@@ -18,11 +18,15 @@ class Seen:
 
     labels: np.ndarray
     scores: list[float]
+    name: str = ""
 
     def instances(self, *, score: float, overlap: float) -> FrameInstances:
         count = len(self.scores)
         scores = np.array(self.scores, np.float32)
         return FrameInstances(self.labels, scores, np.zeros(count, int), np.zeros((count, 4)))
+
+    def combination(self, label: int, *, score: float, overlap: float) -> tuple[str, int]:
+        return self.name, label
 
 
 def look(truth: np.ndarray, side: int = 64, overlap: int = 16) -> TiledDetections:
@@ -34,7 +38,7 @@ def look(truth: np.ndarray, side: int = 64, overlap: int = 16) -> TiledDetection
         view = truth[tile.within((truth.shape[0], truth.shape[1]))]
         ids, numbers = np.unique(view[view > 0], return_inverse=True)
         labels[: view.shape[0], : view.shape[1]][view > 0] = numbers + 1
-        seen.append(Seen(labels, [0.9 - 0.01 * index] * len(ids)))
+        seen.append(Seen(labels, [0.9 - 0.01 * index] * len(ids), f"tile {index}"))
     return TiledDetections(tiles, tuple(seen), (truth.shape[0], truth.shape[1]))
 
 
@@ -103,3 +107,15 @@ def test_instances_beyond_the_frame_are_none() -> None:
     found = TiledDetections((Tile(0, 0, 64),), seen, (40, 64)).instances(score=0.3, overlap=0.5)
     assert found.scores.tolist() == pytest.approx([0.8])
     assert (found.labels == 1).sum() == 25
+
+
+def test_a_mask_is_explained_by_the_tile_that_is_most_certain_of_it() -> None:
+    truth = np.zeros(SHAPE, np.uint16)
+    truth[5:15, 5:15] = 8
+    truth[40:60, 5:145] = 4
+    raw = look(truth)
+    found = raw.instances(score=0.3, overlap=0.5)
+    for label in found.labels[10, 10], found.labels[50, 100]:
+        assert raw.combination(int(label), score=0.3, overlap=0.5)[0] == "tile 0"
+    numbers = {raw.combination(label, score=0.3, overlap=0.5)[1] for label in (1, 2)}
+    assert numbers == {1, 2}

@@ -118,6 +118,16 @@ def test_masks_that_fit_come_before_others() -> None:
     assert found.labels[20, 40] == 1
 
 
+def test_a_mask_is_its_prototypes_times_its_coefficients() -> None:
+    raw = detections([LEFT, RIGHT], [[0.6], [0.9]], [1, 0.5])
+    prototypes, coefficients, mask = raw.combination(1, score=0.3, overlap=0.5)
+    assert prototypes.shape == (32, 40, 60)
+    assert coefficients.tolist() == [0.5, *[0] * 31]
+    total = (coefficients[:, None, None] * prototypes).sum(axis=0)
+    np.testing.assert_allclose(mask[12:28, 32:48], 1 / (1 + np.exp(-total))[12:28, 32:48])
+    assert not mask[:, :25].any()
+
+
 def test_large_frames_are_painted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = detections([LEFT, RIGHT], [[0.9], [0.8]], [1, 1])
     whole = raw.instances(score=0.3, overlap=0.5).labels

@@ -11,7 +11,7 @@ import pytest
 from napari.utils.notifications import notification_manager
 
 from napari_vos.engines import create_detector
-from napari_vos.engines.base import FrameInstances
+from napari_vos.engines.base import Combination, FrameInstances
 from napari_vos.session import Finish
 from napari_vos.widgets.detect import DetectWidget
 
@@ -35,6 +35,13 @@ class FakeRaw:
         boxes = np.zeros((len(scores), 4), np.float32)
         kinds = np.zeros(len(scores), np.int64)
         return FrameInstances(labels, np.array(scores, np.float32), kinds, boxes)
+
+    def combination(self, label: int, *, score: float, overlap: float) -> Combination:
+        assert threading.current_thread() is not threading.main_thread()
+        prototypes = np.zeros((2, 4, 6), np.float32)
+        prototypes[0, :, :3] = prototypes[1, 2:] = 1
+        coefficients = np.array([0.5 * label, -0.25], np.float32)
+        return Combination(prototypes, coefficients, prototypes[0])
 
 
 class FakeDetector:
@@ -188,6 +195,26 @@ def test_instances_become_prompts_and_the_layer_the_users(window: Window) -> Non
     window.widget.form.score.value = 0.95
     window.finish()
     assert window.counts[5] == 9
+
+
+def test_prototypes_of_the_selected_instance_are_shown(window: Window) -> None:
+    assert not window.widget.explain.enabled
+    window.press("detect")
+    window.finish()
+    [layer] = window.layers
+    layer.selected_label = 2
+    window.press("explain")
+    assert window.finish() is Finish.COMPLETED
+    view = window.widget.prototypes
+    assert view.isVisible()
+    names = [name for name, _ in view.pictures]
+    assert names == ["mask", "+1.00 x prototype 0", "-0.25 x prototype 1"]
+    assert window.counts[5] == 2
+    layer.selected_label = 3
+    window.press("explain")
+    assert window.finish() is Finish.FAILED
+    [notice] = notification_manager.records
+    assert "frame 5 has label 3; there are 2" in notice.message
 
 
 def test_what_is_missing_is_told(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_vos.engines import create_detector
+from napari_vos.errors import PromptError
 from napari_vos.store.cache import ByteCache
 
 if TYPE_CHECKING:
     from napari_vos._napari.snapshot import ImageSnapshot
     from napari_vos.configs import CellsConfig
-    from napari_vos.engines.base import Detector, FrameInstances, RawDetections
+    from napari_vos.engines.base import Combination, Detector, FrameInstances, RawDetections
 
 MEMORY = 2**30
 """Bytes of raw detections that are kept; thresholds can be moved on those frames."""
@@ -92,3 +93,22 @@ class Sight:
     ) -> Generator[Found]:
         """Yield the instances of those frames whose raw detections are kept."""
         return self.look((t for t in frames if self._seen.get(str(t)) is not None), thresholds)
+
+    def combination(self, t: int, label: int, thresholds: Thresholds) -> Generator[Combination]:
+        """Yield how the mask of an instance is made.
+
+        Raises
+        ------
+        PromptError
+            If the frame isn't kept, or no instance of it has this label.
+        """
+        raw = self._seen.get(str(t))
+        if raw is None:
+            raise PromptError(f"What was seen on frame {t} isn't kept. Search it again.")
+        n_instances = len(raw.instances(**vars(thresholds)).scores)
+        if not 1 <= label <= n_instances:
+            raise PromptError(
+                f"No instance on frame {t} has label {label}; there are {n_instances}. Choose one "
+                "with the colour picker of its layer."
+            )
+        yield raw.combination(label, **vars(thresholds))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -212,6 +212,24 @@ class FrameInstances:
     boxes: NDArray[np.float32]
 
 
+class Combination(NamedTuple):
+    """How the mask of an instance is made of P prototypes.
+
+    Attributes
+    ----------
+    prototypes
+        (P, H, W) float32: what the network saw, at its own scale.
+    coefficients
+        (P,) float32: their weights.
+    mask
+        (H, W) float32 in [0, 1]: the sigmoid of the weighted sum, cut off at the box.
+    """
+
+    prototypes: NDArray[np.float32]
+    coefficients: NDArray[np.float32]
+    mask: NDArray[np.float32]
+
+
 class RawDetections(Protocol):
     """What a detector has seen on a frame: thresholds are applied without looking again."""
 
@@ -231,6 +249,10 @@ class RawDetections(Protocol):
             In [0, 1]: of two whose boxes overlap (IoU) more the better is kept,
             and so it is if better ones cover more of a mask.
         """
+        ...
+
+    def combination(self, label: int, *, score: float, overlap: float) -> Combination:
+        """Return how a mask is made; `label` is one that `instances` gives at these thresholds."""
         ...
 
 

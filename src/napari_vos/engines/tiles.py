@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_vos.engines.base import FrameInstances, RawDetections
+from napari_vos.engines.base import Combination, FrameInstances, RawDetections
 from napari_vos.metrics.instances import find_overlaps
 
 if TYPE_CHECKING:
@@ -86,6 +86,23 @@ class TiledDetections:
         its tile's edge, and lies on another tile that shows more of it, is left
         to that tile.
         """
+        labels, shown = self._find(score, overlap)
+        corners = [[*(s.start for s in part.box), *(s.stop for s in part.box)] for part in shown]
+        return FrameInstances(
+            labels,
+            np.array([part.score for part in shown], np.float32),
+            np.array([part.kind for part in shown], np.int64),
+            np.array(corners, np.float32).reshape(-1, 4),
+        )
+
+    def combination(self, label: int, *, score: float, overlap: float) -> Combination:
+        """Return how the most certain part of a mask is made; see `RawDetections.combination`."""
+        _, shown = self._find(score, overlap)
+        part = shown[label - 1]
+        return self.seen[part.tile].combination(part.number, score=score, overlap=overlap)
+
+    def _find(self, score: float, overlap: float) -> tuple[NDArray[np.uint16], list[_Part]]:
+        """Return labels 1 to V, and the most certain part of each of these instances."""
         found = [raw.instances(score=score, overlap=overlap) for raw in self.seen]
         views = [tile.within(self.shape) for tile in self.tiles]
         labels = [
@@ -105,8 +122,7 @@ class TiledDetections:
             if box is not None
         ]
         parts = [part for part in parts if not self._is_seen_better(part)]
-        groups = _join(parts, labels, self.tiles)
-        return self._paint(groups, labels, overlap)
+        return self._paint(_join(parts, labels, self.tiles), labels, overlap)
 
     def _is_seen_better(self, part: _Part) -> bool:
         own = self.tiles[part.tile]
@@ -133,7 +149,7 @@ class TiledDetections:
 
     def _paint(
         self, groups: list[list[_Part]], labels: Sequence[NDArray[np.uint16]], overlap: float
-    ) -> FrameInstances:
+    ) -> tuple[NDArray[np.uint16], list[_Part]]:
         canvas = np.zeros(self.shape, np.uint16)
         shown: list[_Part] = []
         for group in sorted(groups, key=lambda group: -group[0].score):
@@ -148,13 +164,7 @@ class TiledDetections:
             if len(shown) < MAX_LABEL and free.sum() >= max(1, (1 - overlap) * mask.sum()):
                 shown.append(group[0]._replace(box=box))
                 canvas[box][free] = len(shown)
-        corners = [[*(s.start for s in part.box), *(s.stop for s in part.box)] for part in shown]
-        return FrameInstances(
-            canvas,
-            np.array([part.score for part in shown], np.float32),
-            np.array([part.kind for part in shown], np.int64),
-            np.array(corners, np.float32).reshape(-1, 4),
-        )
+        return canvas, shown
 
 
 class _Part(NamedTuple):

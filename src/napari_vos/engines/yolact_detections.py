@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_vos.engines.base import FrameInstances
+from napari_vos.engines.base import Combination, FrameInstances
 from napari_vos.networks.yolact import (
     Candidates,
     Detections,
@@ -56,9 +56,26 @@ class YolactDetections:
         """Main memory of prototypes and candidates."""
         return sum(values.nbytes for values in (self.prototypes, *self.candidates))
 
-    @torch.inference_mode()
     def instances(self, *, score: float = 0.3, overlap: float = 0.5) -> FrameInstances:
         """Return what these thresholds leave; see `RawDetections.instances`."""
+        found, _, labels = self._find(score, overlap)
+        corners = in_pixels(found.boxes, self.size)
+        return FrameInstances(
+            labels, found.scores.numpy(), found.classes.numpy(), corners[:, [1, 0, 3, 2]].numpy()
+        )
+
+    def combination(self, label: int, *, score: float, overlap: float) -> Combination:
+        """Return how a mask is made; see `RawDetections.combination`."""
+        found, masks, _ = self._find(score, overlap)
+        return Combination(
+            self.prototypes.movedim(-1, 0).numpy(),
+            found.coefficients[label - 1].numpy(),
+            masks[label - 1].numpy(),
+        )
+
+    @torch.inference_mode()
+    def _find(self, score: float, overlap: float) -> tuple[Detections, Tensor, NDArray[np.uint16]]:
+        """Return the visible instances, their small masks, and the labels they come to."""
         detections = suppress_across_classes(
             self.candidates,
             overlap=overlap,
@@ -71,13 +88,8 @@ class YolactDetections:
         order = scores.argsort(descending=True, stable=True)
         labels, visible = self._paint(masks[order], overlap)
         order = order[visible]
-        corners = in_pixels(detections.boxes[order], self.size)
-        return FrameInstances(
-            labels,
-            scores[order].numpy(),
-            detections.classes[order].numpy(),
-            corners[:, [1, 0, 3, 2]].numpy(),
-        )
+        found = detections._replace(scores=scores)
+        return Detections(*(values[order] for values in found)), masks[order], labels
 
     def _paint(self, masks: Tensor, overlap: float) -> tuple[NDArray[np.uint16], list[int]]:
         """Return labels 1 to V, and which of the masks, the best first, they are."""

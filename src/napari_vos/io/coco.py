@@ -174,11 +174,12 @@ def _mask(segmentation: Any, shape: tuple[int, int], path: Path) -> NDArray[np.b
 def _from_polygon(corners: list[float], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the pixels whose centres lie inside; COCO counts from the image's corner."""
     columns_rows = np.asarray(corners, float).reshape(-1, 2)
-    mask: NDArray[np.bool_] = polygon2mask(shape, columns_rows[:, ::-1] - 0.5)
+    corners_at = columns_rows[:, ::-1] - 0.5
+    mask: NDArray[np.bool_] = polygon2mask(shape, corners_at)  # type: ignore[no-untyped-call]
     return mask
 
 
-def _from_runs(counts: list[int], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _from_runs(counts: list[int] | str, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the mask of lengths of runs, column by column, the first one outside."""
     if isinstance(counts, str):
         raise ValueError("its run lengths are compressed")

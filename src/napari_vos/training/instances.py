@@ -124,7 +124,8 @@ def train(recipe: InstancesTraining, *, report: Callable[[str], None] | None = N
     movies = (LabelledMovie(scene, range(len(scene.labels))) for scene in scenes_of(recipe))
     simulated = [movie for movie in movies if movie.filled]
     images = [LabelledImage(image) for path in recipe.coco for image in open_coco(path).images]
-    real = [movie for movie in [*map(_open_movie, recipe.movies), *images] if movie.filled]
+    labelled: list[LabelledFrames] = [*map(_open_movie, recipe.movies), *images]
+    real = [movie for movie in labelled if movie.filled]
     torch.manual_seed(recipe.seed)
     fitted = fit(
         Yolact(CELLS, n_classes=2),

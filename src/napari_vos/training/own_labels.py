@@ -168,7 +168,8 @@ def gather(
 
 def separate(labels: NDArray[Any]) -> NDArray[np.int32]:
     """Return labels (Y, X) whose every instance is in one piece, small fragments `UNKNOWN`."""
-    pieces: NDArray[np.int32] = label(labels, connectivity=2).astype(np.int32)
+    found = label(labels, connectivity=2)  # type: ignore[no-untyped-call]
+    pieces: NDArray[np.int32] = found.astype(np.int32)
     n_pieces = int(pieces.max())
     areas = np.bincount(pieces.ravel(), minlength=n_pieces + 1)
     owner = np.zeros(n_pieces + 1, int)
@@ -194,7 +195,8 @@ def _divide(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the same frame twice: without one end of it, and without all else."""
     positive = np.where(labels > 0, labels, 0)
-    found = regionprops_table(positive, properties=("label", "centroid"))
+    properties = ("label", "centroid")
+    found = regionprops_table(positive, properties=properties)  # type: ignore[no-untyped-call]
     n_instances = len(found["label"])
     if n_instances < 2:
         raise FramesError(

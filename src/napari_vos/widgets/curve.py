@@ -13,7 +13,7 @@ MARGIN = 6
 HEIGHT = 110
 
 
-class Curve(QWidget):
+class Curve(QWidget):  # type: ignore[misc]
     """Lines over a common axis, each in a range of its own, with its last value.
 
     Parameters

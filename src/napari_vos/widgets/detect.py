@@ -16,6 +16,7 @@ from napari_vos._napari.notify import told
 from napari_vos._napari.snapshot import ImageSnapshot, UserFrames, shown_frame, take_image
 from napari_vos.errors import FramesError
 from napari_vos.session import Finish
+from napari_vos.widgets.combination import CombinationView
 from napari_vos.widgets.detect_form import ALL, SOME, DetectForm
 from napari_vos.widgets.detect_training import TrainingPanel
 from napari_vos.widgets.form import chosen_path
@@ -46,14 +47,20 @@ class DetectWidget(Container):  # type: ignore[type-arg]
             tooltip="Choose the instances of this frame in Propagate. From then on the layer is "
             "yours: the sliders don't change it any more.",
         )
+        explain = PushButton(
+            text="Show prototypes",
+            enabled=False,
+            tooltip="Show how the mask of the instance with the layer's selected label is made.",
+        )
         bar = ProgressBar(label="", min=0, max=1, value=0)
         status = Label(value="")
         buttons: Container[Any] = Container(
-            widgets=[detect, cancel, use], layout="horizontal", labels=False
+            widgets=[detect, cancel, use, explain], layout="horizontal", labels=False
         )
         super().__init__(widgets=[form.container, buttons, bar, status], labels=False)
         self.form, self.detect, self.cancel, self.use = form, detect, cancel, use
-        self.bar, self.status = bar, status
+        self.explain, self.bar, self.status = explain, bar, status
+        self.prototypes = CombinationView()
         self.training = TrainingPanel(napari_viewer)
         group = QCollapsible("Train on my labels")
         group.addWidget(self.training.native)
@@ -67,6 +74,7 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         self.detect.clicked.connect(self._start)
         self.cancel.clicked.connect(self._stop)
         self.use.clicked.connect(self._hand_over)
+        self.explain.clicked.connect(self._explain)
         for slider in (form.score, form.overlap):
             slider.changed.connect(self._apply)
         self.training.train.clicked.connect(self._train)
@@ -112,11 +120,13 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         """Return the thresholds, in the worker: it mustn't read widgets."""
         return self._thresholds
 
-    def _begin(self, work: Callable[[], Generator[Found]]) -> None:
+    def _begin(
+        self, work: Callable[[], Generator[Any]], show: Callable[[Any], None] | None = None
+    ) -> None:
         self._thresholds = self.form.thresholds
         self._is_stale = False
         self.search = Background(work)
-        self.search.found.connect(self._show)
+        self.search.found.connect(show or self._show)
         self.search.finished.connect(self._end)
         self._fit_buttons()
 
@@ -143,6 +153,16 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         elif self._is_stale:
             self._apply()
 
+    def _explain(self) -> None:
+        """Show how the mask of the selected label is made."""
+        if self._sight is None or self._results is None or self._is_running:
+            return
+        t = shown_frame(self._sight.image, self._viewer) or 0
+        label = int(self._results.layer.selected_label)
+        work = partial(self._sight.combination, t, label, self.form.thresholds)
+        self._is_again = False
+        self._begin(work, self.prototypes.show_combination)
+
     def _train(self) -> None:
         with told():
             form = self.form
@@ -162,6 +182,7 @@ class DetectWidget(Container):  # type: ignore[type-arg]
     def _leave(self) -> None:
         """Stop, and hear no more of it: what would show it is gone."""
         self.training.leave()
+        self.prototypes.close()
         if self.search is not None:
             self.search.found.disconnect()
             self.search.finished.disconnect()
@@ -205,4 +226,4 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         self.detect.enabled = not self._is_running
         self.cancel.enabled = self._is_running
         found = self._results is not None and self._results.is_there and self._results.frames
-        self.use.enabled = bool(found) and not self._is_running
+        self.use.enabled = self.explain.enabled = bool(found) and not self._is_running
