@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
+from napari.utils.key_bindings import KeyBinding
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QCoreApplication
 
 from napari_vos._napari.snapshot import METADATA
 from napari_vos.widgets.propagate import PropagateWidget
@@ -23,12 +26,25 @@ class Window(NamedTuple):
     widget: PropagateWidget
 
     def press(self, name: str) -> None:
-        getattr(self.widget, name).changed.emit(True)
+        """Press a button, with the mouse: nothing happens if it is disabled."""
+        panels = (self.widget, self.widget.review, self.widget.objects)
+        button = next(getattr(each, name) for each in panels if hasattr(each, name))
+        if button.enabled:
+            button.changed.emit(True)
+
+    def key(self, key: str) -> None:
+        """Press a key."""
+        self.viewer.keymap[KeyBinding.from_str(key)](self.viewer)
 
     def finish(self) -> Finish | None:
-        """Wait for the end of the run."""
+        """Wait until nothing goes on and nothing waits; return how the last run ended."""
+        assert self.widget.is_busy or self.widget.run is not None
+        end = monotonic() + 60
+        while self.widget.is_busy and monotonic() < end:
+            QCoreApplication.processEvents()
+            sleep(0.001)
         assert self.widget.run is not None
-        return self.widget.run.wait(60)
+        return self.widget.run.finish
 
     @property
     def results(self) -> Any:

@@ -100,9 +100,9 @@ def test_only_what_is_new_is_taken(drawing: Any, monkeypatch: pytest.MonkeyPatch
     said: list[list[tuple[int, bool]]] = []
     draw = Session.draw
 
-    def spy(session: Session, prompts: Any) -> None:
+    def spy(session: Session, prompts: Any, **options: Any) -> bool:
         said.append([(each.object_id, getattr(each, "positive", True)) for each in prompts])
-        draw(session, prompts)
+        return draw(session, prompts, **options)
 
     monkeypatch.setattr(Session, "draw", spy)
     click(drawing)
@@ -150,11 +150,7 @@ def test_a_stroke_during_a_run_is_taken_when_that_has_ended(drawing: Any, qtbot:
     drawing.widget.draw.layer.value.add(at_cell((10, 31)))
     assert drawing.ids_by_frame == [set()] * 12 if drawing.widget.run.finish else True
     qtbot.waitUntil(
-        lambda: (
-            not drawing.widget._is_running
-            and not drawing.widget._is_more_drawn
-            and drawing.ids_by_frame[5] == {3, 4}
-        ),
+        lambda: not drawing.widget.is_busy and drawing.ids_by_frame[5] == {3, 4},
         timeout=20_000,
     )
     assert drawing.notices == ""
@@ -218,14 +214,14 @@ def test_keys_press_buttons_and_are_freed(drawing: Any, qtbot: Any) -> None:
 
 def test_the_next_frame_to_check_is_shown(drawing: Any) -> None:
     viewer, widget = drawing
-    assert not widget.check.enabled
+    assert not widget.review.check.enabled
     click(drawing)
     drawing.finish()
     drawing.press("propagate")
     drawing.finish()
 
     def shown() -> float:
-        viewer.keymap[KeyBinding.from_str("Alt-N")](viewer)
+        drawing.key("Alt-N")
         drawing.finish()
         return viewer.dims.point[0] / 2
 

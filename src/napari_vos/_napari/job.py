@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_vos._napari.folders import is_session, new_folder
+from napari_vos._napari.overview import Overview
 from napari_vos.errors import PromptError
-from napari_vos.session import Progress, Session
+from napari_vos.session import Changes, Progress, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 
     from napari_vos._napari.drawing import FrameDrawing
     from napari_vos._napari.snapshot import ImageSnapshot, PromptSnapshot
-    from napari_vos.configs import MivosConfig
+    from napari_vos.configs import EngineConfig
     from napari_vos.session.spans import Direction
+
+    Corrections = Mapping[int, NDArray[Any]]
+    """(Y, X) labels of results the user has painted over, by frame."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class EngineOptions:
     """The engine that was asked for, as `Session` takes it; or the interactor."""
 
     engine: str = "compact"
-    config: MivosConfig | None = None
+    config: EngineConfig | None = None
     weights: Path | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -54,6 +58,8 @@ class Job:
     folder
         The session's folder, new or not; None to go on with the open session on
         these images, or else to make one where the user keeps them.
+    corrections
+        What is painted on results and was told to nobody yet.
     """
 
     image: ImageSnapshot
@@ -62,6 +68,7 @@ class Job:
     frames: tuple[int, int] | None = None
     direction: Direction = "both"
     folder: Path | None = None
+    corrections: Corrections = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +85,11 @@ class DrawJob:
         What makes the masks.
     options
         The engine of a session that is new.
-    folder
+    folder, corrections
         See `Job`.
     superseded
-        Set it to give up what isn't begun yet: more was drawn, and all is taken anew.
+        Set it to drop the masks that aren't there yet: more was drawn, and all is
+        taken anew.
     done
         Set when all masks are there.
     """
@@ -91,6 +99,7 @@ class DrawJob:
     interactor: EngineOptions
     options: EngineOptions = EngineOptions()
     folder: Path | None = None
+    corrections: Corrections = field(default_factory=dict)
     superseded: Event = field(default_factory=Event)
     done: Event = field(default_factory=Event)
 
@@ -100,12 +109,13 @@ class OpenSessions:
 
     def __init__(self) -> None:
         self._sessions: list[tuple[ImageSnapshot, Session]] = []
+        self._overviews: dict[Path, Overview] = {}
         self._lock = Lock()
         self._n_running = 0
         self._is_closing = False
 
-    def run(self, job: Job) -> Generator[Session | Progress]:
-        """Do a job in a worker: yield the session, then the progress of each frame.
+    def run(self, job: Job) -> Generator[Session | Progress | Changes]:
+        """Do a job in a worker: yield the session, the progress of each frame, the changes.
 
         Raises
         ------
@@ -122,10 +132,12 @@ class OpenSessions:
             else:
                 session.choose_engine(**vars(job.options))
             yield session
+            _correct(session, job.corrections)
             for t, labels, said in painted:
                 _say(session, t, labels, said)
             with closing(session.propagate(frames=job.frames, direction=job.direction)) as results:
                 yield from results
+            yield session.changes()
 
     def draw(self, job: DrawJob) -> Generator[Session]:
         """Make masks in a worker: yield the session, then do it.
@@ -138,6 +150,7 @@ class OpenSessions:
         with self._working():
             session = self.find(job.image, job.folder) or self._open(job)
             yield session
+            _correct(session, job.corrections)
             chosen = vars(job.interactor).copy()
             session.choose_interactor(chosen.pop("engine"), **chosen)
             for t, drawing in job.drawings.items():
@@ -145,15 +158,31 @@ class OpenSessions:
                     return
                 if drawing.masks is not None:
                     session.add_mask(t, drawing.masks.labels)
-                if drawing.prompts:
-                    session.draw(drawing.prompts)
+                if drawing.prompts and not session.draw(
+                    drawing.prompts, is_superseded=job.superseded.is_set
+                ):
+                    return
             job.done.set()
 
-    def step(self, session: Session, action: Callable[[Session], None]) -> Generator[Session]:
-        """Undo or redo in a worker: yield the session, then do it."""
+    def step(
+        self, session: Session, action: Callable[[Session], object], corrections: Corrections
+    ) -> Generator[Session | Progress]:
+        """Undo, accept and the like in a worker: yield the session, then do it.
+
+        What takes long returns the progress of each frame.
+        """
         with self._working():
             yield session
-            action(session)
+            _correct(session, corrections)
+            steps = action(session)
+            if isinstance(steps, Generator):
+                with closing(steps):
+                    yield from steps
+
+    def show(self, job: Job) -> Generator[Session]:
+        """Open the session of a job in a worker, and do nothing else with it."""
+        with self._working():
+            yield self.find(job.image, job.folder) or self._open(job)
 
     def find(self, image: ImageSnapshot, folder: Path | None) -> Session | None:
         """Return the session that was opened in `folder`; None stands for the latest on `image`."""
@@ -163,6 +192,10 @@ class OpenSessions:
             if folder is not None and session.folder.resolve() == folder.resolve():
                 return session
         return None
+
+    def overview(self, session: Session) -> Overview:
+        """Return what is known of the frames of an open session."""
+        return self._overviews[session.folder]
 
     def close(self) -> None:
         """Release all, when the last job has ended; they can be opened again."""
@@ -184,6 +217,7 @@ class OpenSessions:
                     self._release()
 
     def _release(self) -> None:
+        self._overviews.clear()
         while self._sessions:
             self._sessions.pop()[1].close()
 
@@ -195,8 +229,27 @@ class OpenSessions:
         else:
             folder = job.folder or new_folder(job.image.name)
             session = Session(frames, folder=folder, **vars(job.options))
+        self._overviews[session.folder] = Overview(session)
         self._sessions.append((job.image, session))
         return session
+
+
+def _correct(session: Session, corrections: Corrections) -> None:
+    """Tell a session what was painted on its results: of the objects that it changes alone.
+
+    Objects that only lose pixels to others are cut there, as under any mask. Those
+    that are painted away end.
+    """
+    for t, labels in corrections.items():
+        held = session.frame_change(t).after
+        differs = labels != held
+        lost = held[differs & (labels == 0)]
+        touched = (set(np.unique(labels[differs])) | set(np.unique(lost))) - {0}
+        said = np.where(np.isin(labels, list(touched)), labels, 0)
+        if said.any():
+            session.add_mask(t, said)
+        for i in sorted(touched - set(np.unique(said))):
+            session.end_object(int(i), t)
 
 
 def _say(session: Session, t: int, labels: NDArray[Any], prompts: PromptSnapshot) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 
-from napari_vos._napari.snapshot import METADATA, ImageSnapshot, show_frame, shown_frame
+from napari_vos._napari.snapshot import AXES, METADATA, ImageSnapshot, show_frame, shown_frame
 from napari_vos._napari.spread import SpreadLabels
 
 if TYPE_CHECKING:
@@ -45,11 +45,12 @@ class ResultLayer:
             found = Labels(
                 labels,
                 name=f"{image.name} results",
-                metadata={METADATA: {"session": str(session.folder)}},
+                metadata={METADATA: {"session": str(session.folder), AXES: image.letters}},
                 **image.placement,
             )
             viewer.add_layer(found)
         self._layer = found
+        self._mode = found.mode
         # Takes the layer's undo history away too, which would paint stale pixels.
         self._layer.editable = False
 
@@ -82,8 +83,9 @@ class ResultLayer:
         self._changed.clear()
 
     def close(self) -> None:
-        """Show the end state and let the user paint again."""
+        """Show the end state and let the user go on painting."""
         self._layer.editable = True
+        self._layer.mode = self._mode
         if self.is_there:
             self._layer.refresh()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from napari.utils.notifications import show_info, show_warning
 from psygnal import Signal
@@ -15,12 +15,15 @@ from napari_vos._napari.notify import tell_error
 from napari_vos._napari.pace import Pace
 from napari_vos._napari.results import ResultLayer
 from napari_vos._napari.worker import ClosingWorker
-from napari_vos.session import Finish, Progress, RoundEstimate, Session
+from napari_vos.session import Changes, Finish, Progress, RoundEstimate, Session
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_vos._napari.snapshot import ImageSnapshot
+
+Outcome: TypeAlias = Session | Progress | Changes
+"""What a worker tells."""
 
 _REFRESH_MS = 80
 """Between two refreshes: 12 a second leave time for the user's own scrubbing."""
@@ -36,15 +39,20 @@ class Run:
     image
         The images.
     work
-        Opens the session, yields it, and then the progress of each frame.
+        Opens the session, yields it, and then the progress of each frame and what
+        it has changed.
     follow
         Whether the view moves along.
     """
 
+    opened: ClassVar[Signal] = Signal(Session)
+    """The session is there; nothing was done with it yet."""
     progressed: ClassVar[Signal] = Signal(Progress, str)
     """A frame is finished; how fast it goes."""
     estimated: ClassVar[Signal] = Signal(str)
     """What the run will take, said before its first frame."""
+    changed: ClassVar[Signal] = Signal(Changes)
+    """What the run has changed."""
     finished: ClassVar[Signal] = Signal(Finish)
     """The run has stopped, and why."""
 
@@ -52,7 +60,7 @@ class Run:
         self,
         viewer: ViewerModel,
         image: ImageSnapshot,
-        work: Callable[[], Generator[Session | Progress]],
+        work: Callable[[], Generator[Outcome]],
         *,
         follow: bool = False,
     ) -> None:
@@ -101,9 +109,7 @@ class Run:
             self.finished.disconnect(stop)
         return self.finish
 
-    def _heard(
-        self, work: Callable[[], Generator[Session | Progress]]
-    ) -> Generator[Session | Progress]:
+    def _heard(self, work: Callable[[], Generator[Outcome]]) -> Generator[Outcome]:
         """Do the work, in the worker, and pass on what the session says beside."""
 
         def warn(message: str) -> None:
@@ -120,15 +126,19 @@ class Run:
                         ears.callback(signal.disconnect, ear)
                 yield result
 
-    def _take(self, result: Session | RoundEstimate | Progress) -> None:
+    def _take(self, result: Session | RoundEstimate | Progress | Changes) -> None:
         if self._viewer is None:
             return
         if isinstance(result, Session):
             self._results = ResultLayer(self._viewer, result, self._image)
             self._pace = Pace()
+            self.opened.emit(result)
             return
         if isinstance(result, RoundEstimate):
             self.estimated.emit(str(result))
+            return
+        if isinstance(result, Changes):
+            self.changed.emit(result)
             return
         if self._results is not None:
             self._results.note(result.t)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 METADATA = "napari_vos"
 """Key of a layer's metadata under which a session is noted."""
 
+AXES = "axes"
+"""Key therein of one letter per dimension of the results; TYX without it."""
+
 
 class UserFrames(StrEnum):
     """Which frames of a labels layer count as the user's."""
@@ -113,7 +116,7 @@ class PromptSnapshot:
         else:
             n_frames = self.data.shape[self.letters.index("T")]
             chosen = range(n_frames) if self.frames is None else self.frames
-            found = ((t, self._read(t)) for t in chosen)
+            found = ((t, read_frame(self.data, self.letters, t)) for t in chosen)
         is_empty = True
         for t, labels in found:
             if labels.any():
@@ -125,16 +128,6 @@ class PromptSnapshot:
                 f"The labels layer '{self.name}' is empty{where}. Paint at least one object, "
                 "or choose the frame or layer that has been painted."
             )
-
-    def _read(self, t: int) -> NDArray[Any]:
-        index = tuple(t if letter == "T" else slice(None) for letter in self.letters)
-        frame = np.asarray(self.data[index])
-        if frame.ndim > 2:
-            # What was painted while one channel was shown is meant for all.
-            rest = self.letters.replace("T", "")
-            others = tuple(i for i, letter in enumerate(rest) if letter not in "YX")
-            frame = frame.max(axis=others)
-        return frame
 
 
 def take_image(layer: Image | None) -> ImageSnapshot:
@@ -213,8 +206,19 @@ def take_prompts(
             )
         return PromptSnapshot(layer.name, data, None, letters, is_result)
     t = _shown_on(image, viewer)
-    whole = PromptSnapshot(layer.name, data, (t,), letters, is_result)
-    return PromptSnapshot(layer.name, whole._read(t).copy(), (t,), "YX", is_result)
+    return PromptSnapshot(layer.name, read_frame(data, letters, t).copy(), (t,), "YX", is_result)
+
+
+def read_frame(data: Any, letters: str, t: int) -> NDArray[Any]:
+    """Return the (Y, X) labels of a frame from an array with one letter per dimension."""
+    index = tuple(t if letter == "T" else slice(None) for letter in letters)
+    frame = np.asarray(data[index])
+    if frame.ndim > 2:
+        # What was painted while one channel was shown is meant for all.
+        rest = letters.replace("T", "")
+        others = tuple(i for i, letter in enumerate(rest) if letter not in "YX")
+        frame = frame.max(axis=others)
+    return frame
 
 
 def shown_frame(image: ImageSnapshot, viewer: ViewerModel) -> int | None:

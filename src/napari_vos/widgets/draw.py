@@ -34,6 +34,8 @@ NEW_LAYERS = {
 class DrawPanel(Container):  # type: ignore[type-arg]
     """Chooses a layer to draw on, what is drawn, and what makes masks of it.
 
+    The fields `aim`, `interactor` and `weights` have their place elsewhere.
+
     Parameters
     ----------
     viewer
@@ -75,7 +77,7 @@ class DrawPanel(Container):  # type: ignore[type-arg]
             tooltip="What makes masks of what is drawn.",
         )
         self.weights = FileEdit(
-            label="its weights",
+            label="interactor's weights",
             nullable=True,
             value=None,
             tooltip="A weights file; empty for those that come with the plugin. 'mivos' needs one.",
@@ -91,7 +93,7 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         buttons: Container[Any] = Container(
             widgets=list(self.new_layers.values()), layout="horizontal", labels=False
         )
-        aim: Container[Any] = Container(
+        self.aim: Container[Any] = Container(
             widgets=[self.object_id, self.negative],
             layout="horizontal",
             labels=False,
@@ -100,7 +102,7 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         making: Container[Any] = Container(
             widgets=[self.make, self.automatic], layout="horizontal", labels=False
         )
-        super().__init__(widgets=[self.layer, buttons, aim, self.interactor, self.weights, making])
+        super().__init__(widgets=[self.layer, buttons, making])
         self.layer.changed.connect(self._listen)
         self.object_id.changed.connect(self._aim)
         self.negative.changed.connect(self._aim)

@@ -21,7 +21,7 @@ from magicgui.widgets import (
 from napari_vos._napari.job import EngineOptions
 from napari_vos._napari.settings import read_setting
 from napari_vos._napari.snapshot import UserFrames
-from napari_vos.configs import MivosConfig
+from napari_vos.configs import EngineConfig, MivosConfig, refining
 from napari_vos.engines import PROPAGATORS, PUBLISHED
 from napari_vos.session.spans import Direction
 
@@ -31,7 +31,15 @@ PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
 
 class PropagateForm:
-    """What to propagate, how, and where to keep it."""
+    """What to propagate, how, and where to keep it.
+
+    Attributes
+    ----------
+    layers
+        The fields that choose layers.
+    settings
+        All others.
+    """
 
     def __init__(self) -> None:
         self.image = layer_choice(
@@ -99,17 +107,25 @@ class PropagateForm:
             tooltip="A new folder, or that of a session to go on with; empty for a new one in "
             "your data folder.",
         )
+        self.refine = CheckBox(
+            text="Refine edges",
+            tooltip="Find borders again in the image at each frame: of objects larger than their "
+            "window with 'compact', of all with 'mivos' and 'mast', which then run at half scale.",
+        )
         self.follow = CheckBox(
             text="Follow along",
             value=bool(read_setting("propagation", "follow", default=False)),
             tooltip="Move the view along with the frame in work.",
         )
-        self.container: Container[Any] = Container(
+        masks: Container[Any] = Container(
+            widgets=[self.labels, self.new_labels],
+            layout="horizontal",
+            labels=False,
+            label="labels",
+        )
+        self.layers: Container[Any] = Container(widgets=[self.image, masks, self.user_frames])
+        self.settings: Container[Any] = Container(
             widgets=[
-                self.image,
-                self.labels,
-                self.new_labels,
-                self.user_frames,
                 self.direction,
                 span,
                 self.engine,
@@ -118,6 +134,7 @@ class PropagateForm:
                 self.published,
                 self.device,
                 self.precision,
+                self.refine,
                 self.folder,
                 self.follow,
             ]
@@ -130,9 +147,14 @@ class PropagateForm:
     def options(self) -> EngineOptions:
         """The engine that is asked for."""
         fusion = chosen_path(self.fusion_weights) if self.engine.value == "mivos" else None
+        config: EngineConfig | None = None
+        if fusion is not None:
+            config = MivosConfig(fusion_weights=str(fusion))
+        if self.refine.value:
+            config = refining(self.engine.value, config)
         return EngineOptions(
             self.engine.value,
-            None if fusion is None else MivosConfig(fusion_weights=str(fusion)),
+            config,
             chosen_path(self.weights),
             self.device.value,
             self.precision.value,

@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import Container, Label, ProgressBar, PushButton
+from magicgui.widgets import CheckBox, Container, Label, ProgressBar, PushButton
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
+from napari_vos._napari.background import Background
+from napari_vos._napari.changes import ChangeLayer
+from napari_vos._napari.corrections import Corrections
+from napari_vos._napari.desk import Desk
 from napari_vos._napari.folders import SUFFIX
-from napari_vos._napari.job import DrawJob, Job, OpenSessions
+from napari_vos._napari.job import DrawJob, Job
 from napari_vos._napari.keys import Keys
 from napari_vos._napari.notify import told
-from napari_vos._napari.run import Run
+from napari_vos._napari.panel import call_at_end
 from napari_vos._napari.settings import prefer_reader
 from napari_vos._napari.snapshot import (
     METADATA,
     UserFrames,
     show_frame,
+    shown_frame,
     take_image,
     take_prompts,
 )
 from napari_vos.errors import FramesError
-from napari_vos.session import Finish, Progress, Session
+from napari_vos.prompts import draw
+from napari_vos.session import Changes, Finish, Progress, Session
 from napari_vos.widgets.draw import DrawPanel
 from napari_vos.widgets.form import PropagateForm
+from napari_vos.widgets.newcomers import NewcomersPanel
+from napari_vos.widgets.objects import ObjectsPanel
+from napari_vos.widgets.review import ReviewPanel
+from napari_vos.widgets.steps import Aim, Steps
+from napari_vos.widgets.timeline import Timeline
 
 if TYPE_CHECKING:
     import napari
+    from numpy.typing import NDArray
 
-    from napari_vos._napari.snapshot import ImageSnapshot
-    from napari_vos._napari.strokes import Strokes, Taken
+    from napari_vos._napari.desk import Then
+    from napari_vos._napari.run import Run
 
 _ENDS = {
     Finish.CANCELLED: "Cancelled; finished frames are kept. Propagate goes on from there.",
     Finish.FAILED: "Stopped by an error; finished frames are kept.",
 }
+
+_PAUSE_MS = 700
+"""After a stroke on results, before it is propagated: others may follow."""
 
 
 class PropagateWidget(Container):  # type: ignore[type-arg]
@@ -53,179 +68,307 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         prefer_reader(SUFFIX)
-        form = PropagateForm()
-        draw = DrawPanel(napari_viewer)
-        propagate = PushButton(text="Propagate (Alt-R)", tooltip="Carry the masks through time.")
-        cancel = PushButton(
-            text="Cancel (Alt-C)", enabled=False, tooltip="Stop; finished frames are kept."
+        self.form, self.draw = PropagateForm(), DrawPanel(napari_viewer)
+        self.objects, self.review, self.timeline = ObjectsPanel(), ReviewPanel(), Timeline()
+        self.propagate = PushButton(
+            text="Propagate (Alt-R)",
+            tooltip="Carry the masks through time; go on with what was cancelled; while it runs, "
+            "plan what is left anew.",
         )
-        choose = PushButton(
-            text="Open session…", tooltip="Show a session's folder and go on with it."
+        self.cancel = PushButton(
+            text="Cancel (Alt-C)",
+            enabled=False,
+            tooltip="Stop after the frame in work. Finished frames are kept, and Propagate goes on "
+            "from there.",
         )
-        undo = PushButton(
+        self.automatic = CheckBox(
+            text="after each correction",
+            tooltip="Propagate what is drawn, or painted on the results, without being asked.",
+        )
+        self.undo = PushButton(
             text="Undo (Alt-U)",
             enabled=False,
-            tooltip="Take back the last run, then the masks it was given.",
+            tooltip="Take back the last run, then the masks it was given, and so on.",
         )
-        redo = PushButton(text="Redo", enabled=False, tooltip="Do again what was undone last.")
-        check = PushButton(
-            text="Next frame to check (Alt-N)",
-            enabled=False,
-            tooltip="Go to the frame where a correction is worth most; again for the one after.",
+        self.redo = PushButton(text="Redo", enabled=False, tooltip="Do again what was undone last.")
+        self.choose = PushButton(
+            text="Open session…", tooltip="Show a session's folder and go on with it."
         )
-        bar = ProgressBar(label="", min=0, max=1, value=0)
-        status = Label(value="")
+        self.bar, self.status = ProgressBar(label="", min=0, max=1, value=0), Label(value="")
+        self.form.layers.append(self.draw.aim)
+        self.form.settings.extend([self.draw.interactor, self.draw.weights])
         rows: list[Container[Any]] = [
             Container(widgets=row, layout="horizontal", labels=False)
-            for row in ([propagate, cancel, check], [undo, redo, choose])
+            for row in (
+                [self.propagate, self.cancel, self.automatic],
+                [self.undo, self.redo, self.choose],
+            )
         ]
-        super().__init__(widgets=[form.container, draw, *rows, bar, status], labels=False)
-        self.form, self.draw, self.propagate, self.cancel = form, draw, propagate, cancel
-        self.undo, self.redo, self.choose = undo, redo, choose
-        self.check, self.bar, self.status = check, bar, status
-        self.run: Run | None = None
+        self._tabs = {"Draw": self.draw, "Objects": self.objects, "Settings": self.form.settings}
+        parts = [self.form.layers, rows[0], self.review, rows[1]]
+        super().__init__(widgets=[*parts, self.bar, self.status], labels=False)
         self._viewer = napari_viewer
-        self._sessions = OpenSessions()
-        self._drawing: DrawJob | None = None
-        self._is_more_drawn = False
-        self._checked: set[int] = set()
-        self.form.new_labels.clicked.connect(self._add_labels)
-        self.form.follow.changed.connect(self._follow)
-        self.propagate.clicked.connect(self._start)
-        self.cancel.clicked.connect(self._stop)
-        self.undo.clicked.connect(partial(self._step, Session.undo, "Undone."))
-        self.redo.clicked.connect(partial(self._step, Session.redo, "Done again."))
-        self.choose.clicked.connect(self._choose_session)
-        self.draw.requested.connect(self._draw)
-        for kind, button in self.draw.new_layers.items():
-            button.clicked.connect(partial(self._add_layer, kind))
-        self.check.clicked.connect(self._check)
-        buttons = {
-            "Alt-R": propagate,
-            "Alt-C": cancel,
-            "Alt-U": undo,
-            "Alt-M": draw.make,
-            "Alt-N": check,
+        self._corrections = Corrections(napari_viewer)
+        self._desk = Desk(napari_viewer, self._corrections)
+        self._steps = Steps(napari_viewer, self._desk, self._aim, self._tell)
+        self.newcomers = NewcomersPanel(napari_viewer, self._desk, self._aim, self._tell)
+        self._tabs["Newcomers"] = self.newcomers
+        self._lay_out()
+        self._changes: Changes | None = None
+        self._overlay: ChangeLayer | None = None
+        self._reading: Background | None = None
+        self._pause = QTimer()
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._connect()
+        call_at_end(self.native, self._leave)
+
+    def _lay_out(self) -> None:
+        """Put the tabs and the timeline where they belong."""
+        tabs = QTabWidget()
+        for name, panel in self._tabs.items():
+            page = QWidget()
+            QVBoxLayout(page).addWidget(panel.native)
+            page.layout().addStretch()
+            area = QScrollArea()  # so that the dock fits on small screens
+            area.setFrameShape(QScrollArea.Shape.NoFrame)
+            area.setWidgetResizable(True)
+            area.setWidget(page)
+            tabs.addTab(area, name)
+        layout = self.native.layout()
+        layout.insertWidget(1, tabs, 1)
+        layout.insertWidget(2, self.timeline)
+        self.status.native.setWordWrap(True)
+
+    def _connect(self) -> None:
+        """Let fields and buttons do what they say."""
+        form, draw, objects, review = self.form, self.draw, self.objects, self.review
+        steps = self._steps
+        presses: dict[PushButton, Callable[[], object]] = {
+            form.new_labels: self._add_labels,
+            self.propagate: self._start,
+            self.cancel: self._stop,
+            self.undo: steps.undo,
+            self.redo: steps.redo,
+            self.choose: self._choose_session,
+            review.check: steps.check,
+            review.accept: self._accept,
+            review.accept_changes: self._accept_changes,
+            objects.delete: steps.delete,
+            objects.end: steps.end,
+            objects.merge: lambda: steps.merge(int(objects.other.value)),
+            objects.split: self._split,
         }
-        actions = {key: partial(_press, button) for key, button in buttons.items()}
-        self._keys = Keys(napari_viewer, {**actions, "Alt-T": draw.toggle_negative})
-        for field in (self.form.image, self.form.labels, self.form.folder):
+        for button in (objects.delete, objects.end, objects.merge, objects.split):
+            button.clicked.connect(self._go_on_from_results)
+        for kind, button in draw.new_layers.items():
+            presses[button] = partial(self._add_layer, kind)
+        for button, press in presses.items():
+            button.clicked.connect(press)
+        keys = {
+            "Alt-R": self.propagate,
+            "Alt-C": self.cancel,
+            "Alt-U": self.undo,
+            "Alt-M": draw.make,
+            "Alt-N": review.check,
+            "Alt-A": review.accept,
+        }
+        actions = {key: partial(_press, button) for key, button in keys.items()}
+        self._keys = Keys(self._viewer, {**actions, "Alt-T": draw.toggle_negative})
+        form.follow.changed.connect(self._follow)
+        draw.requested.connect(self._draw)
+        review.changes.changed.connect(self._show_changes)
+        for field in (form.image, form.labels, form.folder):
             field.changed.connect(self._fit_buttons)
-        self.native.destroyed.connect(self._leave)
-        # This widget itself may be gone by then.
-        sessions = self._sessions
-        self.native.destroyed.connect(lambda *_: sessions.close())
+        self.timeline.chosen.connect(self._go_to)
+        self._viewer.dims.events.point.connect(self._show_current)
+        self._corrections.painted.connect(self._correct)
+        self._corrections.picked.connect(self._pick)
+        self._pause.timeout.connect(self._propagate_corrections)
+        self._desk.begun.connect(self._show_begin)
+        self._desk.ended.connect(self._show_end)
+        self._fit_buttons()
+
+    @property
+    def run(self) -> Run | None:
+        """What is going on, or was last."""
+        return self._desk.run
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is going on, or will be in a moment."""
+        return self._desk.is_busy or self._pause.isActive()
 
     def reset_choices(self, *_: object) -> None:
         """Offer the layers that are there now."""
         super().reset_choices()
-        if hasattr(self, "form"):
+        if hasattr(self, "_tabs"):
+            self.draw.reset_choices()
             self.form.fit_range()
+
+    # Propagating and drawing
 
     def _start(self) -> None:
         with told():
             job = self._take_job()
-            self._checked.clear()
-            self._begin(job.image, partial(self._sessions.run, job), "Preparing…", "Done.")
-
-    def _draw(self, again: bool) -> None:
-        """Make masks of what is drawn; of all of it, when what goes on has ended."""
-        if self._is_running:
-            self._is_more_drawn = True
-            if self._drawing is not None:
-                self._drawing.superseded.set()
-            return
-        with told():
-            image = take_image(self.form.image.value)
-            found = self.draw.read(self.form.image.value, image, again=again)
-            if found is None:
-                return
-            strokes, taken = found
-            job = DrawJob(image, taken.drawings, self.draw.chosen, self.form.options, self._folder)
-            self._drawing = job
-            self._begin(image, partial(self._sessions.draw, job), "Making masks…", "Masks made.")
-            if self.run is not None:
-                self.run.finished.connect(partial(self._keep_drawn, job, strokes, taken))
-
-    def _keep_drawn(self, job: DrawJob, strokes: Strokes, taken: Taken, finish: Finish) -> None:
-        self._drawing = None
-        # What was refused isn't tried again with each stroke to come.
-        if job.done.is_set() or finish is Finish.FAILED:
-            strokes.keep(taken)
-        if job.done.is_set():
-            self.form.user_frames.value = str(UserFrames.DRAWN)
-
-    def _step(self, action: Callable[[Session], None], done: str) -> None:
-        with told():
-            session = self._find_session()
-            if session is not None:
-                work = partial(self._sessions.step, session, action)
-                self._begin(take_image(self.form.image.value), work, "Reading…", done)
-
-    def _check(self) -> None:
-        """Go to the next frame to check; those looked at since the last run are left out."""
-        with told():
-            session = self._find_session()
-            if session is None:
-                return
-            image = take_image(self.form.image.value)
-            found: list[int | None] = []
-            seen = frozenset(self._checked)
-
-            def look(session: Session) -> None:
-                found.append(session.next_frame(skip=seen))
-
-            work = partial(self._sessions.step, session, look)
-            self._begin(image, work, "Looking…", "")
-            if self.run is not None:
-                self.run.finished.connect(lambda _: self._show_check(image, found))
-
-    def _show_check(self, image: ImageSnapshot, found: list[int | None]) -> None:
-        t = found[0] if found else None
-        if t is None:
-            self._checked.clear()
-            self._tell("Nothing else is in doubt. Press again to begin anew.")
-        else:
-            self._checked.add(t)
-            show_frame(image, self._viewer, t)
-            self._tell(f"Frame {t}: correct it, or press again for the next one.")
-
-    def _begin(
-        self,
-        image: ImageSnapshot,
-        work: Callable[[], Generator[Session | Progress]],
-        now: str,
-        done: str,
-    ) -> None:
-        if self._is_running:
-            return
-        self.run = Run(self._viewer, image, work, follow=self.form.follow.value)
-        self.run.estimated.connect(self._tell)
-        self.run.progressed.connect(self._show_progress)
-        self.run.finished.connect(partial(self._show_end, done))
-        # A run outlives its panel, but not its window.
-        _window(self.native).destroyed.connect(self.run.cancel)
-        self._fit_buttons()
-        self._tell(now)
-
-    @property
-    def _is_running(self) -> bool:
-        return self.run is not None and self.run.is_running
+            self._pause.stop()
+            self._steps.checked.clear()
+            self._desk.propagate(job)
 
     def _take_job(self) -> Job:
-        image = take_image(self.form.image.value)
-        user_frames = UserFrames(self.form.user_frames.value)
+        form = self.form
+        image, layer = take_image(form.image.value), form.labels.value
+        user_frames = UserFrames(form.user_frames.value)
         prompts = None
-        if user_frames is not UserFrames.DRAWN:
-            prompts = take_prompts(self.form.labels.value, image, self._viewer, user_frames)
-        return Job(
-            image,
-            prompts,
-            self.form.options,
-            self.form.frames,
-            self.form.direction.value,
-            self._folder,
-        )
+        if layer is not None and METADATA in layer.metadata:
+            t = shown_frame(image, self._viewer)
+            if user_frames is UserFrames.SHOWN and t is not None:
+                self._corrections.note(Path(layer.metadata[METADATA]["session"]), [t])
+        elif user_frames is not UserFrames.DRAWN:
+            prompts = take_prompts(layer, image, self._viewer, user_frames)
+        return Job(image, prompts, form.options, form.frames, form.direction.value, self._folder)
+
+    def _draw(self, again: bool) -> None:
+        """Make masks of what is drawn; of all of it, if something must end first."""
+        with told():
+            self._desk.draw(partial(self._read_drawn, again))
+
+    def _read_drawn(self, again: bool) -> tuple[DrawJob, Then] | None:
+        image = take_image(self.form.image.value)
+        found = self.draw.read(self.form.image.value, image, again=again)
+        if found is None:
+            return None
+        strokes, taken = found
+        job = DrawJob(image, taken.drawings, self.draw.chosen, self.form.options, self._folder)
+
+        def keep(finish: Finish) -> None:
+            # What was refused isn't tried again with each stroke to come.
+            if job.done.is_set() or finish is Finish.FAILED:
+                strokes.keep(taken)
+            if job.done.is_set():
+                self._go_on_from_results()
+                if self.automatic.value:
+                    self._desk.line_up(self._start)
+
+        return job, keep
+
+    def _correct(self) -> None:
+        """Propagate what is painted on results, when the user pauses."""
+        self._go_on_from_results()
+        if self.automatic.value:
+            self._pause.start()
+
+    def _go_on_from_results(self) -> None:
+        """Let no masks of the labels layer be said again: the results are newer."""
+        self.form.user_frames.value = str(UserFrames.DRAWN)
+
+    def _propagate_corrections(self) -> None:
+        with told():
+            image, form = take_image(self.form.image.value), self.form
+            job = Job(image, None, form.options, form.frames, form.direction.value, self._folder)
+            self._steps.checked.clear()
+            self._desk.propagate(job)
+
+    def _stop(self) -> None:
+        self._desk.cancel()
+        self._tell("Stopping after the frame in work…")
+
+    # What is shown
+
+    def _show_begin(self, run: Run, line: str) -> None:
+        self._hide_changes()
+        self._changes = None
+        run.opened.connect(self._show_session)
+        run.estimated.connect(self._tell)
+        run.progressed.connect(self._show_progress)
+        run.changed.connect(self._keep_changes)
+        # A run outlives its panel, but not its window.
+        _window(self.native).destroyed.connect(run.cancel)
+        self._fit_buttons()
+        self._tell(line)
+
+    def _show_session(self, session: Session) -> None:
+        overview = self._desk.sessions.overview(session)
+        self.timeline.show_overview(overview)
+        if not overview.is_read:
+            self._reading = Background(overview.read)
+            self._reading.found.connect(self.timeline.refresh)
+            self._reading.finished.connect(self.timeline.refresh)
+
+    def _show_progress(self, progress: Progress, pace: str) -> None:
+        self.bar.max = progress.n_total
+        self.bar.value = progress.n_done
+        self.timeline.refresh()
+        self._tell(pace)
+
+    def _keep_changes(self, changes: Changes) -> None:
+        self._changes = changes
+
+    def _show_end(self, finish: Finish, done: str) -> None:
+        self._fit_buttons()
+        self.timeline.refresh()
+        self._tell(_ENDS.get(finish, done))
+        if self._changes is not None:
+            self._tell(f"{done} Changed: {self._changes}.")
+            self._show_changes()
+
+    def _show_changes(self) -> None:
+        """Show what the latest round has changed, if it has replaced anything."""
+        self._hide_changes()
+        aim = self._aim()
+        if aim is None or self._changes is None or not self.review.changes.value:
+            return
+        if any(change.lost for change in self._changes.by_object.values()):
+            self._overlay = ChangeLayer(self._viewer, aim.session, aim.image, self._changes)
+
+    def _hide_changes(self) -> None:
+        if self._overlay is not None:
+            self._overlay.remove()
+            self._overlay = None
+
+    def _show_current(self) -> None:
+        """Mark the frame in view on the timeline."""
+        try:
+            self.timeline.show_current(shown_frame(take_image(self.form.image.value), self._viewer))
+        except FramesError:
+            self.timeline.show_current(None)
+
+    def _go_to(self, t: int) -> None:
+        with told():
+            show_frame(take_image(self.form.image.value), self._viewer, t)
+
+    def _follow(self, follow: bool) -> None:
+        self._desk.follow = follow
+        if self.run is not None:
+            self.run.follow = follow
+
+    def _tell(self, line: str) -> None:
+        self.status.value = line
+
+    def _fit_buttons(self) -> None:
+        """Enable what can be pressed now, and show the session that is chosen."""
+        aim = self._aim()
+        can = aim is not None and not self._desk.is_running
+        self.cancel.enabled = self._desk.is_running
+        self.undo.enabled = can and aim is not None and aim.session.can_undo
+        self.redo.enabled = can and aim is not None and aim.session.can_redo
+        review, objects = self.review, self.objects
+        review.accept_changes.enabled = can and self._changes is not None
+        for button in (
+            review.check,
+            review.accept,
+            objects.delete,
+            objects.end,
+            objects.merge,
+            objects.split,
+        ):
+            button.enabled = can
+        overview = None if aim is None else self._desk.sessions.overview(aim.session)
+        self.timeline.show_overview(overview)
+        self._show_current()
+        self.newcomers.fit()
+
+    # What is chosen
 
     @property
     def _folder(self) -> Path | None:
@@ -234,55 +377,43 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         own = None if layer is None else layer.metadata.get(METADATA)
         return self.form.session_folder or (Path(own["session"]) if own else None)
 
-    def _find_session(self) -> Session | None:
-        """Return the session on what is chosen, if it's open here."""
+    def _aim(self) -> Aim | None:
+        """Return the session on what is chosen, if it's open here, and where the user is."""
         try:
             image = take_image(self.form.image.value)
         except FramesError:
             return None
-        return self._sessions.find(image, self._folder)
+        session = self._desk.sessions.find(image, self._folder)
+        t = shown_frame(image, self._viewer)
+        object_id = int(self.draw.object_id.value)
+        return None if session is None else Aim(image, session, t, object_id)
 
-    def _stop(self) -> None:
-        if self.run is not None:
-            self.run.cancel()
-            self._tell("Stopping after the frame in work…")
+    def _pick(self, object_id: int) -> None:
+        self.draw.object_id.value = object_id
 
-    def _leave(self) -> None:
-        """Hear no more of keys, layers and a run: what would show it is gone."""
-        self._keys.unbind()
-        self.draw.leave()
-        self._is_more_drawn = False
-        if self.run is not None:
-            for signal in (self.run.estimated, self.run.progressed, self.run.finished):
-                signal.disconnect()
+    def _accept(self) -> None:
+        self._steps.accept(None, alone=bool(self.review.alone.value))
 
-    def _follow(self, follow: bool) -> None:
-        if self.run is not None:
-            self.run.follow = follow
+    def _accept_changes(self) -> None:
+        if self._changes is not None:
+            self._steps.accept(self._changes.frames, alone=bool(self.review.alone.value))
 
-    def _tell(self, line: str) -> None:
-        self.status.value = line
+    def _split(self) -> None:
+        with told():
+            self._steps.split(self._parts())
 
-    def _show_progress(self, progress: Progress, pace: str) -> None:
-        self.bar.max = progress.n_total
-        self.bar.value = progress.n_done
-        self._tell(pace)
-
-    def _show_end(self, done: str, finish: Finish) -> None:
-        self._fit_buttons()
-        self._tell(_ENDS.get(finish, done))
-        if self._is_more_drawn:
-            self._is_more_drawn = False
-            QTimer.singleShot(0, partial(self._draw, again=False))
-
-    def _fit_buttons(self) -> None:
-        """Enable what can be pressed now."""
-        session = None if self._is_running else self._find_session()
-        self.propagate.enabled = not self._is_running
-        self.cancel.enabled = self._is_running
-        self.undo.enabled = session is not None and session.can_undo
-        self.redo.enabled = session is not None and session.can_redo
-        self.check.enabled = session is not None
+    def _parts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Return the new strokes on the two parts of the current object; None without any."""
+        aim = self._aim()
+        if aim is None or self.draw.layer.value is None:
+            return None
+        found = self.draw.read(self.form.image.value, aim.image, again=False)
+        if found is None or aim.t not in found[1].drawings:
+            return None
+        strokes, taken = found
+        lines = draw(taken.drawings[aim.t].prompts, aim.session.labels.shape[1:])
+        strokes.keep(taken)
+        return lines.inside(aim.object_id), lines.outside(aim.object_id)
 
     def _add_labels(self) -> None:
         with told():
@@ -303,12 +434,28 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             self.open_session(Path(chosen))
 
     def open_session(self, folder: Path) -> None:
-        """Show the layers of the session in `folder`; propagating goes on with it."""
+        """Show the layers of the session in `folder`; all goes on with it."""
         with told():
             layers = self._viewer.open(folder, plugin="napari-vos")
             labels = next(layer for layer in layers if METADATA in layer.metadata)
             self.form.labels.value = labels
             self.form.user_frames.value = str(UserFrames.SHOWN)
+            self._desk.show(self._take_job())
+
+    def _leave(self) -> None:
+        """Hear no more of keys, layers and runs: what would show it is gone."""
+        self._keys.unbind()
+        self._pause.stop()
+        self.draw.leave()
+        self._corrections.leave()
+        self._viewer.dims.events.point.disconnect(self._show_current)
+        self._desk.begun.disconnect()
+        self._desk.ended.disconnect()
+        if self._reading is not None:
+            self._reading.found.disconnect()
+            self._reading.finished.disconnect()
+            self._reading.cancel()
+        self._desk.leave()
 
 
 def _press(button: PushButton) -> None:
