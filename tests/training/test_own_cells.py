@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_ends_it(
     tmp_path: Path, known: AnnotatedFrames, start: Path, told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told(1, 2)
-    broken = Losses(*[torch.tensor(torch.nan)] * 6)
+    broken = Losses(*[torch.tensor(torch.nan)] * len(Losses._fields))
     monkeypatch.setattr(own_cells, "compare", lambda *_: broken)
     recipe = OwnCellsTraining(tmp_path / "out", start_from=start, minutes=10, batch_size=1)
     [only] = learn(known, recipe)

@@ -71,8 +71,9 @@ class RunningYolact:
 
     def predict(self, images: Tensor) -> Prediction:
         """Return what is in images (B, 3, S, S), in main memory, float32."""
-        found = self.network(images.to(self.device, self.dtype))
-        return Prediction(*(values.float().cpu() for values in found))
+        found: Prediction = self.network(images.to(self.device, self.dtype))
+        said = {key: values for key, values in found._asdict().items() if values is not None}
+        return found._replace(**{key: values.float().cpu() for key, values in said.items()})
 
     def score_masks(self, masks: Tensor) -> Tensor:
         """Return how well masks (D, 1, H, W) are expected to fit, (D, classes) float32.

@@ -53,6 +53,27 @@ def encode(corners: Tensor, priors: Tensor) -> Tensor:
     return torch.cat([shift, stretch], dim=-1)
 
 
+def confine(raw: Tensor, priors: Tensor, steps: Tensor) -> Tensor:
+    """Return codes (..., N, 4) of boxes whose centres stay at their positions, as YOLO has it.
+
+    Redmon and Farhadi, "YOLO9000: Better, Faster, Stronger", CVPR 2017.
+
+    Parameters
+    ----------
+    raw
+        (..., N, 4): a shift in units of the position's size, before the sigmoid, and
+        the logarithm of how much the prior is stretched.
+    priors
+        (N, 4) centred.
+    steps
+        (N, 2): width and height of the positions, as shares of the image.
+    """
+    shift = (raw[..., :2].sigmoid() - 0.5) * steps
+    return torch.cat(
+        [shift / (CENTRE_VARIANCE * priors[..., 2:]), raw[..., 2:] / SIDE_VARIANCE], dim=-1
+    )
+
+
 def area(corners: Tensor, *, pixel: float = 0) -> Tensor:
     """Return (...): of boxes (..., 4) whose last pixel is `pixel` wide."""
     width, height = (corners[..., 2:] - corners[..., :2] + pixel).unbind(-1)

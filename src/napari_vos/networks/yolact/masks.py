@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,8 +14,12 @@ MARGIN = 1
 """Prototype pixels a mask may reach beyond its box."""
 
 
-def combine(prototypes: Tensor, coefficients: Tensor) -> Tensor:
-    """Return masks (D, H, W) in [0, 1].
+def combine(
+    prototypes: Tensor,
+    coefficients: Tensor,
+    activation: Callable[[Tensor], Tensor] = torch.sigmoid,
+) -> Tensor:
+    """Return masks (D, H, W), in [0, 1] if the activation is the sigmoid.
 
     Parameters
     ----------
@@ -21,8 +27,10 @@ def combine(prototypes: Tensor, coefficients: Tensor) -> Tensor:
         (H, W, 32) of one image.
     coefficients
         (D, 32), one row for each instance.
+    activation
+        What makes masks of the weighted sums.
     """
-    return (prototypes @ coefficients.T).movedim(-1, 0).sigmoid()
+    return activation((prototypes @ coefficients.T).movedim(-1, 0))
 
 
 def crop(masks: Tensor, boxes: Tensor) -> Tensor:
@@ -44,9 +52,14 @@ def crop(masks: Tensor, boxes: Tensor) -> Tensor:
     return masks * (in_rows[:, :, None] & in_columns[:, None])
 
 
-def resize(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return masks (D, H', W') bool of `size` from (D, H, W) in [0, 1]."""
+def rescale(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return masks (D, H', W') of `size` from (D, H, W), both in [0, 1]."""
     resized = functional.interpolate(
         masks[:, None], size=size, mode="bilinear", align_corners=False
     )
-    return resized[:, 0] > 0.5
+    return resized[:, 0]
+
+
+def resize(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return masks (D, H', W') bool of `size` from (D, H, W) in [0, 1]."""
+    return rescale(masks, size) > 0.5

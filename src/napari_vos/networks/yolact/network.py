@@ -12,15 +12,20 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_vos.networks.yolact.backbones import DarkNet, ResNet
-from napari_vos.networks.yolact.heads import PredictionHead, prototype_network
+from napari_vos.networks.yolact.boxes import confine
+from napari_vos.networks.yolact.heads import N_PROTOTYPES, PredictionHead, prototype_network
 from napari_vos.networks.yolact.maskiou import MaskIouNetwork
 from napari_vos.networks.yolact.priors import Anchors, make_priors
 from napari_vos.networks.yolact.pyramid import DEPTH, FeaturePyramid
 
 SIZE = 550
 """Side of the input that the published models were trained with."""
+
+N_PLACES = 2
+"""Coordinates."""
 
 COCO_CLASSES = 81
 """With the background."""
@@ -35,7 +40,7 @@ CELL_ANCHORS = Anchors(tuple((scale, scale * 2**0.5) for scale in (8.0, 16.0, 32
 
 @dataclass(frozen=True)
 class Design:
-    """What models differ in.
+    """What models differ in; what isn't said is as in all published models.
 
     Attributes
     ----------
@@ -49,6 +54,25 @@ class Design:
         Whether a network of its own predicts how well a mask fits.
     depth
         Channels of the pyramid's levels.
+    interpolation
+        How the pyramid's coarse levels are enlarged.
+    shares_head
+        Whether all levels have one prediction head.
+    confines_boxes
+        Whether the centres of boxes stay at the positions of their priors, see `confine`.
+    sees_places
+        Whether prototypes are made of coordinates too.
+    adds_constant
+        Whether a prototype that is 1 everywhere is added: a bias of masks.
+    prototypes_as_features
+        Whether the prediction heads see the prototypes, and whether prototypes
+        learn from that.
+    predicts_existence
+        Whether the network says which classes are anywhere in the image.
+    instance_codes
+        Numbers of each prior that are alike for one instance and differ between
+        several, if the loss of diversity is to be about them and not about the
+        coefficients of prototypes; 0 for none.
     """
 
     backbone: Literal["resnet50", "resnet101", "darknet53", "narrow"]
@@ -56,6 +80,14 @@ class Design:
     deformable_every: int | None = None
     scores_masks: bool = False
     depth: int = DEPTH
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    shares_head: bool = True
+    confines_boxes: bool = False
+    sees_places: bool = False
+    adds_constant: bool = False
+    prototypes_as_features: Literal["no", "fixed", "learned"] = "no"
+    predicts_existence: bool = False
+    instance_codes: int = 0
 
 
 DESIGNS = {
@@ -88,6 +120,10 @@ class Prediction(NamedTuple):
         (B, 2H', 2W', 32), none below 0; H' and W' are those of the finest level.
     semantic_logits
         (B, classes - 1, H', W'): which classes are where, for training alone.
+    existence_logits
+        (B, classes - 1): which are anywhere; None if that isn't predicted.
+    instance_codes
+        (B, N, K), see `Design.instance_codes`; None if there are none.
     """
 
     boxes: Tensor
@@ -96,6 +132,8 @@ class Prediction(NamedTuple):
     priors: Tensor
     prototypes: Tensor
     semantic_logits: Tensor
+    existence_logits: Tensor | None = None
+    instance_codes: Tensor | None = None
 
 
 class Yolact(nn.Module):
@@ -115,13 +153,23 @@ class Yolact(nn.Module):
         super().__init__()
         self.design = design
         self.backbone = _make_backbone(design)
-        self.proto_net = prototype_network(design.depth)
+        self.proto_net = prototype_network(design.depth, N_PLACES if design.sees_places else 0)
         self.maskiou_net = MaskIouNetwork(n_classes - 1) if design.scores_masks else None
-        self.fpn = FeaturePyramid(self.backbone.channels, design.depth)
+        self.fpn = FeaturePyramid(self.backbone.channels, design.depth, design.interpolation)
         self.prediction_layers = nn.ModuleList(
-            [PredictionHead(design.anchors.per_position, n_classes, design.depth)]
+            PredictionHead(
+                design.anchors.per_position,
+                n_classes,
+                design.depth,
+                n_more=0 if design.prototypes_as_features == "no" else N_PROTOTYPES,
+                n_coefficients=N_PROTOTYPES + design.adds_constant,
+                n_codes=design.instance_codes,
+            )
+            for _ in range(1 if design.shares_head else len(design.anchors.scales))
         )
         self.semantic_seg_conv = nn.Conv2d(design.depth, n_classes - 1, 1)
+        if design.predicts_existence:
+            self.class_existence_fc = nn.Linear(design.depth, n_classes - 1)
 
     def forward(self, images: Tensor) -> Prediction:
         """Return what is in images (B, 3, S, S).
@@ -135,19 +183,67 @@ class Yolact(nn.Module):
         if height != width:
             raise ValueError(f"Images must be square, got {(height, width)}.")
         levels = self.fpn(self.backbone(images))
-        (head,) = self.prediction_layers
-        boxes, logits, coefficients = (
-            torch.cat(parts, dim=1) for parts in zip(*map(head, levels), strict=True)
-        )
         cells = [(level.shape[-2], level.shape[-1]) for level in levels]
+        priors = make_priors(self.design.anchors, cells, height, images.device)
+        places = [_places(levels[0])] if self.design.sees_places else []
+        prototypes = self.proto_net(torch.cat([levels[0], *places], dim=1))
+        heads = list(self.prediction_layers)
+        said = [
+            head(self._with_prototypes(level, prototypes))
+            for head, level in zip(heads * (len(levels) // len(heads)), levels, strict=True)
+        ]
+        boxes, logits, coefficients, *codes = (
+            torch.cat(parts, dim=1) for parts in zip(*said, strict=True)
+        )
+        if self.design.confines_boxes:
+            boxes = confine(boxes, priors, self._steps(cells, images))
+        if self.design.adds_constant:
+            prototypes = torch.cat([prototypes, torch.ones_like(prototypes[:, :1])], dim=1)
         return Prediction(
             boxes,
             logits,
             coefficients,
-            make_priors(self.design.anchors, cells, height, images.device),
-            self.proto_net(levels[0]).movedim(1, -1),
+            priors,
+            prototypes.movedim(1, -1),
             self.semantic_seg_conv(levels[0]),
+            self.class_existence_fc(levels[-1].mean(dim=(2, 3)))
+            if self.design.predicts_existence
+            else None,
+            codes[0] if codes else None,
         )
+
+    def _with_prototypes(self, level: Tensor, prototypes: Tensor) -> Tensor:
+        """Return what the head of a level sees."""
+        if self.design.prototypes_as_features == "no":
+            return level
+        if self.design.prototypes_as_features == "fixed":
+            prototypes = prototypes.detach()
+        small = functional.interpolate(
+            prototypes, size=level.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return torch.cat([level, small], dim=1)
+
+    def _steps(self, cells: list[tuple[int, int]], images: Tensor) -> Tensor:
+        """Return (N, 2): width and height of the position of each prior, as shares."""
+        per_position = self.design.anchors.per_position
+        return torch.cat(
+            [
+                images.new_tensor([[1 / width, 1 / height]]).expand(
+                    height * width * per_position, 2
+                )
+                for height, width in cells
+            ]
+        )
+
+
+def _places(level: Tensor) -> Tensor:
+    """Return the coordinates (B, 2, H, W) of a level (B, C, H, W), -1 to 1."""
+    batch, _, height, width = level.shape
+    y, x = (
+        (2 * torch.arange(length, device=level.device, dtype=level.dtype) + 1) / length - 1
+        for length in (height, width)
+    )
+    return torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(batch, -1, -1, -1)
 
 
 def _make_backbone(design: Design) -> ResNet | DarkNet:

@@ -26,10 +26,15 @@ class FeaturePyramid(nn.Module):
         Of the trunk's three levels.
     depth
         Channels of all levels.
+    interpolation
+        How coarse levels are enlarged, "bilinear" or "nearest".
     """
 
-    def __init__(self, channels: Sequence[int], depth: int = DEPTH) -> None:
+    def __init__(
+        self, channels: Sequence[int], depth: int = DEPTH, interpolation: str = "bilinear"
+    ) -> None:
         super().__init__()
+        self.interpolation = interpolation
         deepest_first = tuple(reversed(channels))
         self.lat_layers = nn.ModuleList(nn.Conv2d(inputs, depth, 1) for inputs in deepest_first)
         self.pred_layers = nn.ModuleList(nn.Conv2d(depth, depth, 3, padding=1) for _ in channels)
@@ -51,7 +56,7 @@ class FeaturePyramid(nn.Module):
             total = lateral(x)
             if handed_down is not None:
                 total = total + functional.interpolate(
-                    handed_down, size=x.shape[-2:], mode="bilinear", align_corners=False
+                    handed_down, size=x.shape[-2:], mode=self.interpolation
                 )
             handed_down = total
             levels.insert(0, functional.relu(predict(total)))

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from napari_vos.networks.yolact.boxes import to_centred
-from napari_vos.networks.yolact.masks import combine, crop, resize
+from napari_vos.networks.yolact.masks import combine, crop, rescale, resize
+
+if TYPE_CHECKING:
+    from napari_vos.training.yolact.matching import Truth
+
+MASK_CAP = 100
+"""Masks of an image that the published models compare."""
 
 SMALLEST_JUDGED = 25
 """Prototype pixels; smaller masks are not judged, since one pixel decides too much."""
@@ -36,18 +44,49 @@ class MaskTerms(NamedTuple):
     classes: Tensor
 
 
+@dataclass(frozen=True)
+class MaskComparison:
+    """How masks are compared with the truth; by itself as in the published models.
+
+    Attributes
+    ----------
+    cap
+        Masks of an image that are compared; of more so many are drawn, and count the more.
+    cut
+        The boxes at which masks are cut off, or "nothing".
+    softens_truth
+        Whether a pixel of the truth at the prototypes' size is the share that is
+        covered, and not 0 or 1.
+    per_box
+        Whether a large instance counts as much as a small one, as if each were
+        pooled to one size: the loss is per pixel of its true box. Else it is per
+        pixel of the image.
+    activation
+        What makes masks of weighted prototypes. After the sigmoid they are compared
+        by binary cross entropy, after any other by the smooth L1 distance.
+    """
+
+    cap: int = MASK_CAP
+    cut: Literal["true boxes", "predicted boxes", "nothing"] = "true boxes"
+    softens_truth: bool = False
+    per_box: bool = True
+    activation: Callable[[Tensor], Tensor] = torch.sigmoid
+
+
+AS_PUBLISHED = MaskComparison()
+
+
 def mask_terms(
     prototypes: Tensor,
     coefficients: Tensor,
-    boxes: Tensor,
-    masks: Tensor,
-    classes: Tensor,
+    truth: Truth,
     instances: Tensor,
     *,
-    cap: int,
+    comparison: MaskComparison = AS_PUBLISHED,
+    predicted_boxes: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> MaskTerms:
-    """Compare the masks of positive priors with the truth, inside its boxes.
+    """Compare the masks of positive priors with the truth.
 
     Parameters
     ----------
@@ -55,36 +94,45 @@ def mask_terms(
         (H, W, 32) of one image.
     coefficients
         (P, 32) of its positive priors.
-    boxes, masks, classes
-        (G, 4) corners, (G, H', W'), (G,): the true instances.
+    truth
+        Its instances.
     instances
         (P,): which one each prior is to show.
-    cap
-        Of more priors so many are drawn at random, and count the more.
+    comparison
+        How.
+    predicted_boxes
+        (P, 4) corners as shares of the image, if masks are cut off at them.
     generator
         Of random numbers.
-
-    Returns
-    -------
-    MaskTerms
-        `fit` is the binary cross entropy per pixel of the true box: a large
-        instance counts as much as a small one.
     """
     n_positive = len(instances)
-    if n_positive > cap:
-        drawn = torch.randperm(n_positive, generator=generator)[:cap].to(instances.device)
+    if n_positive > comparison.cap:
+        drawn = torch.randperm(n_positive, generator=generator)[: comparison.cap]
+        drawn = drawn.to(instances.device)
         coefficients, instances = coefficients[drawn], instances[drawn]
-    height, width = prototypes.shape[:2]
-    truths = resize(masks.to(prototypes.dtype), (height, width))[instances]
-    predicted = crop(combine(prototypes, coefficients), boxes[instances])
-    entropy = functional.binary_cross_entropy(
-        predicted, truths.to(predicted.dtype), reduction="none"
-    ).sum(dim=(1, 2))
-    sides = to_centred(boxes[instances])[:, 2:]
-    fit = (entropy / (sides[:, 0] * width * sides[:, 1] * height)).sum()
+        predicted_boxes = None if predicted_boxes is None else predicted_boxes[drawn]
+    size = height, width = prototypes.shape[0], prototypes.shape[1]
+    shares = rescale(truth.masks.to(prototypes.dtype), size)
+    truths = (shares > 0.5)[instances]
+    wanted = shares[instances] if comparison.softens_truth else truths.to(prototypes.dtype)
+    predicted = combine(prototypes, coefficients, comparison.activation)
+    boxes = truth.boxes[instances]
+    if comparison.cut == "predicted boxes" and predicted_boxes is not None:
+        predicted = crop(predicted, predicted_boxes.detach())
+    elif comparison.cut == "true boxes":
+        predicted = crop(predicted, boxes)
+    compare = (
+        functional.binary_cross_entropy
+        if comparison.activation is torch.sigmoid
+        else functional.smooth_l1_loss
+    )
+    distance = compare(predicted, wanted, reduction="none").sum(dim=(1, 2)) / (height * width)
+    if comparison.per_box:
+        distance = distance / to_centred(boxes)[:, 2:].prod(dim=1)
+    fit = distance.sum()
     if len(instances):
         fit = fit * (n_positive / len(instances))
-    return MaskTerms(fit, predicted, truths, classes[instances])
+    return MaskTerms(fit, predicted, truths, truth.classes[instances])
 
 
 def true_ious(terms: MaskTerms) -> Tensor:
