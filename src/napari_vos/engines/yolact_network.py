@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, cast
 from napari_vos import checkpoints
 from napari_vos.device import choose_device, choose_precision
 from napari_vos.engines.plans import machine
-from napari_vos.networks.yolact import Prediction, Yolact
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from napari_vos.configs import CellsConfig, YolactConfig
+    from napari_vos.networks.yolact import Prediction, Yolact
 
 
 @dataclass(frozen=True)
