@@ -166,7 +166,7 @@ class Adaptation:
         """Return the best weights as float16 safetensors."""
         return save(
             {
-                key: value.half() if value.is_floating_point() else value
+                key: value.half().contiguous() if value.is_floating_point() else value
                 for key, value in self._best.items()
             },
             {"network": self._lessons.name},

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from torch import nn
+
+from napari_vos.session.adaptation import StackAdaptation
+
+
+class Points(NamedTuple):
+    x: torch.Tensor
+
+
+class Distance(NamedTuple):
+    total: torch.Tensor
+
+
+class LineLessons:
+    """A line to learn instead of a network."""
+
+    name = "line"
+    learning_rate = 0.05
+    batch_size = 2
+    clip_bytes = 1
+
+    def __init__(self):
+        self.network = nn.Linear(1, 1)
+        nn.init.ones_(self.network.weight)
+
+    def batch(self, rng, size):
+        return Points(torch.from_numpy(rng.standard_normal((size, 1)).astype(np.float32)))
+
+    def losses(self, network, batch, generator):
+        return Distance((network(batch.x) - 2 * batch.x).square().mean())
+
+
+@pytest.fixture
+def asked(monkeypatch, factory):
+    """The annotated frames that were learned from."""
+    asked: list[list[int]] = []
+
+    def lessons(self: StackAdaptation, annotated: Any) -> LineLessons:
+        asked.append(sorted(annotated))
+        return LineLessons()
+
+    monkeypatch.setattr(StackAdaptation, "_lessons", lessons)
+    return asked
+
+
+def test_weights_and_what_was_found_are_written(run, asked, images, prompts, tmp_path):
+    out = tmp_path / "adapted.safetensors"
+    arguments = ("--labels", prompts, "-o", out, "--minutes", "0.01")
+    code, printed, progress = run("train", "adapt", images, *arguments)
+    assert code == 0, progress
+    assert asked == [[0]]
+    assert out.stat().st_size > 0
+    assert printed.startswith("Kept: the loss went from ")
+    assert printed.endswith(f"The weights are in '{out}'.\n")
+    assert progress.startswith("  0%  step 0  loss ")
+
+
+def test_two_frames_with_masks_are_compared(
+    run_json, asked, images, prompts, tmp_path, monkeypatch
+):
+    labels = tifffile.imread(prompts)
+    other = tmp_path / "other.tif"
+    tifffile.imwrite(other, np.roll(labels, 3, axis=0))
+    out = tmp_path / "adapted.safetensors"
+    arguments = ("--labels", prompts, "--labels", other, "-o", out, "--minutes", "0.01")
+    printed = run_json("train", "adapt", images, *arguments)
+    comparison = printed["comparison"]
+    assert (comparison["start"], comparison["end"]) == (0, 3)
+    assert comparison["before"] == comparison["after"]
+    assert printed["weights"] == str(out)
+    assert printed["loss_after"] < printed["loss_before"]
+    out.unlink()
+    rising = iter((0.9, 0.8))
+    monkeypatch.setattr(StackAdaptation, "_try", lambda *_: next(rising))
+    printed = run_json("train", "adapt", images, *arguments)
+    assert printed["weights"] is None
+    assert not out.exists()
+
+
+def test_ctrl_c_keeps_what_was_learned(run, asked, images, prompts, tmp_path, monkeypatch):
+    learn = LineLessons.losses
+    calls = []
+
+    def stop(self, network, batch, generator):
+        calls.append(1)
+        if len(calls) > 28:
+            raise KeyboardInterrupt
+        return learn(self, network, batch, generator)
+
+    monkeypatch.setattr(LineLessons, "losses", stop)
+    out = tmp_path / "adapted.safetensors"
+    code, printed, progress = run("train", "adapt", images, "--labels", prompts, "-o", out)
+    assert code == 0
+    assert progress.endswith("Stopped.\n")
+    assert printed.startswith("Kept")
+    assert out.exists()
+
+
+def test_what_cannot_be_used_is_refused(fails, images, prompts, tmp_path):
+    out = tmp_path / "adapted.safetensors"
+    adapt = ("train", "adapt", images)
+    assert "ending in .safetensors" in fails(*adapt, "-o", tmp_path / "adapted.pt")
+    assert "There is no folder" in fails(*adapt, "-o", tmp_path / "none" / out.name)
+    assert "No object of 25 pixels or more is marked" in fails(*adapt, "-o", out)
+    assert "can't be adapted" in fails(*adapt, "-o", out, "--engine", "mivos")
+    assert not out.exists()
