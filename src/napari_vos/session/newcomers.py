@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_vos.configs import CellsConfig
 from napari_vos.session.engine import EngineChoice, plan_of
 from napari_vos.session.lineage import SessionLineage
 from napari_vos.session.marks import ANY_OBJECT, MarkKind
@@ -282,8 +283,6 @@ class SessionNewcomers(SessionLineage):
         if self._detector is None:
             choice, diameter = self._detector_choice, self._typical_diameter()
             if choice.name == "cells" and choice.config is None and diameter is not None:
-                from napari_vos.configs import CellsConfig
-
                 choice = replace(choice, config=CellsConfig(max(_SMALLEST, diameter)))
             self._detector = choice.create_detector(self.frames)
         return self._detector
