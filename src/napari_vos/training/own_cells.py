@@ -70,7 +70,7 @@ class OwnCellsTraining:
     out: Path
     start_from: Path | None = None
     minutes: float = 5.0
-    batch_size: int = 8
+    batch_size: int = 4
     learning_rate: float = 5e-4
     held_out: float = 0.2
     seed: int = 0

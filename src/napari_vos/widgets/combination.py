@@ -20,6 +20,8 @@ COLUMNS, ROWS = 4, 3
 POSITIVE, NEGATIVE = np.array([255, 160, 40]), np.array([60, 140, 255])
 """Colours of what adds to the mask and of what takes away from it."""
 
+BEHIND, TEXT = "#262930", "#d0d0d0"
+
 GAP = 4
 
 
@@ -47,6 +49,7 @@ class CombinationView(QWidget):  # type: ignore[misc]
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw the pictures, each with its name below."""
         painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(BEHIND))
         text_height = painter.fontMetrics().height()
         width, height = self.width() // COLUMNS, self.height() // ROWS
         for index, (name, pixels) in enumerate(self.pictures):
@@ -58,7 +61,7 @@ class CombinationView(QWidget):  # type: ignore[misc]
                 place.size() - QSize(0, text_height), Qt.AspectRatioMode.KeepAspectRatio
             )
             painter.drawImage(place.topLeft(), shown)
-            painter.setPen(QColor("#b0b0b0"))
+            painter.setPen(QColor(TEXT))
             place.setTop(place.top() + shown.height())
             painter.drawText(place, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, name)
         painter.end()
