@@ -1,18 +1,27 @@
-"""Make the tutorial's screenshots in a real window.
+"""Make the tutorial's screenshots, and the animation of the front page, in a real window.
 
 Run `python docs/make_screenshots.py` with a display; on a machine without one
-`xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py`.
+`xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py`. With
+"screenshots" or "animation" it makes these alone.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import napari
+import numpy as np
+from PIL import Image
 from qtpy.QtCore import QEventLoop, QTimer
 
+from napari_vos.simulation import sample
+
 IMAGES = Path(__file__).with_name("images")
+DRAWN = 6
+WIDTH = 800
 
 
 def settle(milliseconds: int = 400) -> None:
@@ -22,36 +31,154 @@ def settle(milliseconds: int = 400) -> None:
     loop.exec()
 
 
+def wait(widget: Any) -> None:
+    """Wait until nothing goes on."""
+    while widget.is_busy:
+        settle(20)
+
+
+def open_window(folder: Path) -> tuple[napari.Viewer, Any]:
+    """Return a window with the sample movie and the widget."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1280, 900)
+    viewer.open_sample("napari-vos", "nuclei")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-vos", "Propagate")
+    widget.form.folder.value = folder / "nuclei"
+    viewer.dims.set_point(0, 0)
+    return viewer, widget
+
+
 def shoot(viewer: napari.Viewer, name: str) -> None:
     settle()
     viewer.screenshot(IMAGES / f"{name}.png", canvas_only=False, flash=False)
 
 
+def worst(results: np.ndarray, truth: np.ndarray, frames: range) -> tuple[int, int]:
+    """Return the frame and the object whose mask is furthest from the truth there."""
+    shared: dict[tuple[int, int], float] = {}
+    for t in frames:
+        for i in np.unique(results[t])[1:]:
+            mine, there = results[t] == i, truth[t] == i
+            if there.any():
+                shared[t, int(i)] = (mine & there).sum() / (mine | there).sum()
+    return min(shared, key=lambda key: shared[key])
+
+
+def paint(layer: Any, t: int, mask: np.ndarray, label: int) -> None:
+    """Paint pixels of a frame, in one stroke."""
+    layer.data_setitem((np.full(mask.sum(), t), *np.nonzero(mask)), label)
+
+
+def make_screenshots(folder: Path) -> None:
+    viewer, widget = open_window(folder)
+    shoot(viewer, "masks")
+    widget.form.follow.value = True
+    widget.propagate.changed.emit(True)
+
+    def shoot_midway(progress: Any, pace: str) -> None:
+        if progress.n_done == 15:
+            QTimer.singleShot(0, lambda: shoot(viewer, "running"))
+
+    widget.run.progressed.connect(shoot_midway)
+    wait(widget)
+    widget.form.follow.value = False
+    viewer.layers["nuclei masks"].visible = False
+    viewer.dims.set_point(0, 29)
+    shoot(viewer, "results")
+
+    layer, truth = viewer.layers["nuclei results"], sample("nuclei").labels
+    t, i = worst(np.asarray(layer.data), truth, range(8, 22))
+    viewer.dims.set_point(0, t)
+    layer.selected_label = i
+    paint(layer, t, np.asarray(layer.data[t]) == i, 0)
+    paint(layer, t, truth[t] == i, i)
+    widget.propagate.changed.emit(True)
+    wait(widget)
+    viewer.dims.set_point(0, t + 2)
+    shoot(viewer, "changes")
+    viewer.close()
+
+
+class Recorder:
+    """Takes pictures of a window and writes them as an animation."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
+        self._pictures: list[Image.Image] = []
+        self._milliseconds: list[int] = []
+
+    def take(self, milliseconds: int = 120) -> None:
+        settle(30)
+        picture = Image.fromarray(self._viewer.screenshot(canvas_only=False, flash=False))
+        height = round(picture.height * WIDTH / picture.width)
+        self._pictures.append(picture.convert("RGB").resize((WIDTH, height), Image.LANCZOS))
+        self._milliseconds.append(milliseconds)
+
+    def write(self, path: Path) -> None:
+        self._pictures[0].save(
+            path,
+            save_all=True,
+            append_images=self._pictures[1:],
+            duration=self._milliseconds,
+            loop=0,
+            quality=60,
+            method=6,
+        )
+
+
+def make_animation(folder: Path) -> None:
+    """Scribble on some nuclei, propagate, go to a doubtful frame, correct."""
+    viewer, widget = open_window(folder)
+    del viewer.layers["nuclei masks"]
+    truth = sample("nuclei").labels
+    recorder = Recorder(viewer)
+    widget.draw.new_layers["scribbles"].changed.emit(True)
+    recorder.take(800)
+    sizes = np.bincount(truth[0].ravel())
+    for object_id in np.argsort(-sizes[1:])[:DRAWN] + 1:
+        scribble(widget, recorder, truth, 0, int(object_id))
+    widget.form.follow.value = True
+    widget.propagate.changed.emit(True)
+    widget.run.progressed.connect(
+        lambda progress, _: progress.n_done % 2 and QTimer.singleShot(0, recorder.take)
+    )
+    wait(widget)
+    widget.form.follow.value = False
+    recorder.take(1200)
+    widget.automatic.value = True
+    t, object_id = worst(np.asarray(viewer.layers["nuclei results"].data), truth, range(5, 25))
+    widget.timeline.chosen.emit(t)
+    recorder.take(1000)
+    scribble(widget, recorder, truth, t, object_id)
+    for shown in range(t, min(t + 5, 30)):
+        viewer.dims.set_point(0, shown)
+        recorder.take(500)
+    recorder.take(1500)
+    recorder.write(IMAGES / "loop.webp")
+    viewer.close()
+
+
+def scribble(widget: Any, recorder: Recorder, truth: np.ndarray, t: int, object_id: int) -> None:
+    """Draw a stroke through the middle of an object, as slowly as a hand does."""
+    layer = widget.draw.layer.value
+    widget.draw.object_id.value = object_id
+    rows, columns = np.nonzero(truth[t] == object_id)
+    row = round(rows.mean())
+    left, right = np.percentile(columns[rows == row], (25, 75))
+    with layer.block_history():
+        for column in np.linspace(left, right, 4):
+            layer.paint((t, row, round(column)), object_id)
+            recorder.take()
+    wait(widget)
+    recorder.take(400)
+
+
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
-    viewer = napari.Viewer()
-    viewer.window.resize(1280, 800)
-    viewer.open_sample("napari-vos", "nuclei")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-vos", "Propagate")
-    viewer.dims.set_point(0, 0)
-    shoot(viewer, "masks")
-
-    with tempfile.TemporaryDirectory() as folder:
-        widget.form.folder.value = Path(folder) / "nuclei"
-        widget.form.follow.value = True
-        widget.propagate.changed.emit(True)
-        widget.form.folder.value = None
-
-        def shoot_midway(progress: object, pace: str) -> None:
-            if progress.n_done == 15:
-                QTimer.singleShot(0, lambda: shoot(viewer, "running"))
-
-        widget.run.progressed.connect(shoot_midway)
-        print(widget.run.wait())
-        viewer.layers["nuclei masks"].visible = False
-        viewer.dims.set_point(0, 29)
-        shoot(viewer, "results")
-        viewer.close()
+    made = {"screenshots": make_screenshots, "animation": make_animation}
+    for name in sys.argv[1:] or made:
+        with tempfile.TemporaryDirectory() as folder:
+            made[name](Path(folder))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 from napari_vos._napari.job import Job, OpenSessions
 from napari_vos._napari.snapshot import UserFrames, take_image, take_prompts
 from napari_vos.errors import PromptError
-from napari_vos.session import Session
+from napari_vos.session import Changes, Session
 
 
 @pytest.fixture
@@ -29,7 +29,10 @@ def test_what_is_painted_meanwhile_is_no_prompt(job: Job, masks: np.ndarray) -> 
     assert isinstance(session, Session)
     before = masks[0].copy()
     masks[0, 0] = masks[5, 0] = 9
-    assert len(list(work)) == 11
+    *frames, changes = work
+    assert [progress.t for progress in frames] == list(range(1, 12))
+    assert isinstance(changes, Changes)
+    assert changes.object_ids == (1, 7)
     assert session.user_frames() == (0,)
     np.testing.assert_array_equal(session.labels[0], before)
     sessions.close()
@@ -49,6 +52,6 @@ def test_sessions_are_closed_after_the_last_job(job: Job) -> None:
     assert isinstance(session, Session)
     sessions.close()
     assert sessions.find(job.image, None) is session
-    assert len(list(work)) == 11
+    assert len(list(work)) == 12
     assert sessions.find(job.image, None) is None
     Session.load(session.folder, job.image.open()).close()

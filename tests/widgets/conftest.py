@@ -39,7 +39,7 @@ class Window(NamedTuple):
     def finish(self) -> Finish | None:
         """Wait until nothing goes on and nothing waits; return how the last run ended."""
         assert self.widget.is_busy or self.widget.run is not None
-        end = monotonic() + 60
+        end = monotonic() + 300
         while self.widget.is_busy and monotonic() < end:
             QCoreApplication.processEvents()
             sleep(0.001)
@@ -70,6 +70,7 @@ def add_widget(factory: Any, tmp_path: Path) -> Callable[[Any], Window]:
         widget = PropagateWidget(viewer)
         viewer.window.add_dock_widget(widget, name="Propagate")
         widget.form.folder.value = tmp_path / "session"
+        widget.draw.interactor.value = "random_walker"
         notification_manager.records.clear()
         return Window(viewer, widget)
 

@@ -312,7 +312,7 @@ def test_closing_the_window_stops_a_run(
 
     window.press("propagate")
     widget.run.progressed.connect(close)
-    qtbot.waitUntil(lambda: not widget.run.is_running, timeout=20_000)
+    qtbot.waitUntil(lambda: not widget.run.is_running, timeout=120_000)
     assert widget.run.finish is Finish.CANCELLED
     assert window.notices == ""
     with Session.load(tmp_path / "session", FrameStack(images, name="phase")) as session:

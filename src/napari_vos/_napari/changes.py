@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_vos._napari.results import add_beside
 from napari_vos._napari.spread import SpreadLabels
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ class ChangeLayer:
         frames: Any = ChangedFrames(session, frozenset(changes.frames))
         if image.letters != "TYX":
             frames = SpreadLabels(frames, image.letters, image.shape)
-        chosen = viewer.layers.selection.active
         self._layer = Labels(
             frames,
             name=f"{image.name} changes",
@@ -53,9 +53,8 @@ class ChangeLayer:
             opacity=0.8,
             **image.placement,
         )
-        viewer.add_layer(self._layer)
+        add_beside(viewer, self._layer)
         self._layer.editable = False
-        viewer.layers.selection.active = chosen
 
     def remove(self) -> None:
         """Take it out of the window."""

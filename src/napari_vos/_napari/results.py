@@ -48,7 +48,7 @@ class ResultLayer:
                 metadata={METADATA: {"session": str(session.folder), AXES: image.letters}},
                 **image.placement,
             )
-            viewer.add_layer(found)
+            add_beside(viewer, found)
         self._layer = found
         self._mode = found.mode
         # Takes the layer's undo history away too, which would paint stale pixels.
@@ -88,6 +88,14 @@ class ResultLayer:
         self._layer.mode = self._mode
         if self.is_there:
             self._layer.refresh()
+
+
+def add_beside(viewer: ViewerModel, layer: Labels) -> None:
+    """Add a layer and leave the one chosen that the user works on."""
+    chosen = viewer.layers.selection.active
+    viewer.add_layer(layer)
+    if chosen is not None:
+        viewer.layers.selection.active = chosen
 
 
 def find_result(viewer: ViewerModel, folder: Path) -> Labels | None:

@@ -17,7 +17,7 @@ from napari_vos._napari.changes import ChangeLayer
 from napari_vos._napari.corrections import Corrections
 from napari_vos._napari.desk import Desk
 from napari_vos._napari.folders import SUFFIX
-from napari_vos._napari.job import DrawJob, Job
+from napari_vos._napari.job import DrawJob, Job, OpenSessions
 from napari_vos._napari.keys import Keys
 from napari_vos._napari.notify import told
 from napari_vos._napari.panel import call_at_end
@@ -228,6 +228,25 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             prompts = take_prompts(layer, image, self._viewer, user_frames)
         return Job(image, prompts, form.options, form.frames, form.direction.value, self._folder)
 
+    def hand_over(self) -> tuple[OpenSessions, Job]:
+        """Return what is chosen for other work on its session, with or without labels.
+
+        Raises
+        ------
+        NapariVosError
+            If the layers can't be used.
+        """
+        if self.form.labels.value is None:
+            image = take_image(self.form.image.value)
+            job = Job(image, None, self.form.options, folder=self._folder)
+        else:
+            job = self._take_job()
+        return self._desk.sessions, self._desk.with_corrections(job)
+
+    def refresh(self) -> None:
+        """Enable what can be pressed now, after other work on the session."""
+        self._fit_buttons()
+
     def _draw(self, again: bool) -> None:
         """Make masks of what is drawn; of all of it, if something must end first."""
         with told():
@@ -411,7 +430,8 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         if found is None or aim.t not in found[1].drawings:
             return None
         strokes, taken = found
-        lines = draw(taken.drawings[aim.t].prompts, aim.session.labels.shape[1:])
+        _, n_rows, n_columns = aim.session.labels.shape
+        lines = draw(taken.drawings[aim.t].prompts, (n_rows, n_columns))
         strokes.keep(taken)
         return lines.inside(aim.object_id), lines.outside(aim.object_id)
 
