@@ -67,6 +67,7 @@ def run_ours(
         top_k=TOP_K,
         working_scale=1.0,
         memory_profile=options["memory_profile"],
+        tile_side=options["tile_side"],
     )
     frames = FrameStack(images, axes="TYXS")
     chosen = {"device": options["device"], "precision": options["precision"]}
@@ -182,18 +183,35 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         check=True,
     )
     result: dict[str, Any] = json.loads(finished.stdout)
-    print(
-        f"{result['implementation']:16} {result['n_objects']:3} objects  "
-        f"{result['seconds_per_frame']:.2f} s per frame  {result['peak_mb']:.0f} MB",
-        file=sys.stderr,
-    )
+    told = (f"{name} {value:.2f}" for name, value in result.items() if isinstance(value, float))
+    print(case["implementation"], f"{case['n_objects']} objects", *told, sep="  ", file=sys.stderr)
     return result
+
+
+def benchmark_steps(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the memory of each step for each number of objects and of memory frames."""
+    options = {name: getattr(args, name) for name in ("memory_profile", "tile_side")}
+    return [
+        measure(
+            {
+                "implementation": "steps",
+                "n_objects": n_objects,
+                "n_memories": n_memories,
+                "size": args.size,
+                "options": options,
+                "folder": tempfile.mkdtemp(dir=folder),
+            }
+        )
+        for n_objects in args.objects
+        for n_memories in args.memories
+    ]
 
 
 def benchmark(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Compare both implementations for each number of objects."""
     weights = write_weights(folder / "propagation.safetensors")
-    options = {name: getattr(args, name) for name in ("device", "precision", "memory_profile")}
+    named = "device", "precision", "memory_profile", "tile_side"
+    options = {name: getattr(args, name) for name in named}
     compared = []
     for n_objects in args.objects:
         results, labels = {}, []
@@ -240,10 +258,10 @@ def load(weights: Path) -> PropagationNetwork:
     return network
 
 
-def measure_steps(size: tuple[int, int], n_objects: int, n_memories: int) -> dict[str, Any]:
-    """Return by how many bytes memory rises in each step, and the peak of the process in MB.
+def run_steps(case: dict[str, Any]) -> dict[str, Any]:
+    """Return by how many bytes memory rises in each step, and the peak in MB; see `run_case`.
 
-    Bytes are per pixel and, in all steps but the first, per object.
+    Bytes are per pixel and, in all steps but the first, per object of a batch.
     """
     import torch
 
@@ -252,16 +270,20 @@ def measure_steps(size: tuple[int, int], n_objects: int, n_memories: int) -> dic
     from napari_vos.engines.mivos_model import Correction, MivosModel
     from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
 
+    size, n_objects, n_memories = case["size"], case["n_objects"], case["n_memories"]
+    spills = case["options"]["memory_profile"] == 3
     networks = PropagationNetwork().eval(), FusionNetwork().eval()
-    model = MivosModel(*networks, torch.float32, TOP_K, n_objects)
+    batch_size, tile_side = min(n_objects, 4), case["options"]["tile_side"]
+    model = MivosModel(*networks, torch.float32, TOP_K, batch_size, tile_side)
     height, width = size
     cells = height * width // 256
     image, masks = torch.randn(1, 3, height, width), torch.rand(n_objects, 1, height, width)
-    frozen, bank = Frozen.of(masks[:0]), SpaceTimeBank()
+    frozen = Frozen.of(masks[:0])
+    bank = SpaceTimeBank(Path(case["folder"]) if spills else None)
     for t in range(n_memories):
         parts = (torch.randn(n_objects, cells, depth) for depth in (128, 512))
         bank.add(t, Memory(*parts), keep=True)
-    correction = Correction(bank.key(0), torch.cat([masks, masks], dim=1))
+    correction = Correction(bank.key(0).clone(), torch.cat([masks, masks], dim=1))
     query = model.encode(image)
     steps: dict[str, Callable[[], torch.Tensor | tuple[Tensor, ...]]] = {
         "encode": lambda: model.encode(image),
@@ -278,11 +300,11 @@ def measure_steps(size: tuple[int, int], n_objects: int, n_memories: int) -> dic
         ),
     }
     pixels = height * width
-    report: dict[str, Any] = {"n_objects": n_objects, "n_memories": n_memories}
+    report: dict[str, Any] = {name: case[name] for name in ("size", "n_objects", "n_memories")}
     peaks = []
     for name, step in steps.items():
         rise, peak = peak_of(step)
-        report[f"{name}_bytes"] = rise / pixels / (1 if name == "encode" else n_objects)
+        report[f"{name}_bytes"] = rise / pixels / (1 if name == "encode" else batch_size)
         peaks.append(peak)
     return {**report, "peak_mb": max(peaks) / 1e6}
 
@@ -313,21 +335,23 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32", help="of ours; the other has float32")
     parser.add_argument("--memory-profile", type=int, default=3, choices=range(4))
+    parser.add_argument("--tile-side", type=int, help="of ours; whole frames if not given")
     parser.add_argument("--steps", action="store_true", help="memory of each step of ours instead")
-    parser.add_argument("--memories", type=int, default=10, help="memory frames of --steps")
+    parser.add_argument(
+        "--memories", type=int, nargs="+", default=[10], help="memory frames of --steps"
+    )
     parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
-        print(json.dumps(run_case(json.loads(args.case))))
+        case = json.loads(args.case)
+        run = run_steps if case["implementation"] == "steps" else run_case
+        print(json.dumps(run(case)))
         return
     report: dict[str, Any] = {"size": args.size, "cpu_count": os.cpu_count()}
-    if args.steps:
-        size = (args.size[0], args.size[1])
-        report["steps"] = [measure_steps(size, n, args.memories) for n in args.objects]
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            report["comparison"] = benchmark(Path(folder), args)
+    with tempfile.TemporaryDirectory() as folder:
+        name, run_all = ("steps", benchmark_steps) if args.steps else ("comparison", benchmark)
+        report[name] = run_all(Path(folder), args)
     text = json.dumps(report, indent=1)
     if args.out:
         args.out.write_text(text + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from safetensors.torch import save_file
 from napari_vos import FrameStack, Session
 from napari_vos.configs import MivosConfig
 from napari_vos.engines import create_propagator
-from napari_vos.engines.base import Span
+from napari_vos.engines.base import Estimate, Span
+from napari_vos.engines.mivos import MivosPropagator
 from napari_vos.engines.mivos_windows import dense, expected_jaccard, pack, unpack, windows
 from napari_vos.errors import WeightsError
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
@@ -194,6 +196,62 @@ def test_an_estimate_grows_with_what_is_asked_for(files: tuple[Path, Path]) -> N
     small = engine.estimate([Span(0, 29, (1,), (0,), object_side=16.0)])
     assert 8.5 * few.seconds < small.seconds
     assert 8.5 * few.object_memory < small.object_memory
+
+
+@pytest.fixture
+def estimating(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Estimate]:
+    """Estimates forward through a movie of 512 x 1024 pixels, from a second for each frame."""
+    monkeypatch.setattr(MivosPropagator, "_seconds", lambda engine: (1.0, 0.0))
+
+    def estimate(n_frames: int = 20, **settings: object) -> Estimate:
+        frames = FrameStack(np.broadcast_to(np.zeros(1, np.uint8), (n_frames, 512, 1024)))
+        config = MivosConfig(**{"memory_profile": 3, **settings})
+        engine = create_propagator("mivos", frames, weights=files[0], config=config)
+        return engine.estimate([Span(0, n_frames - 1, (1, 2), (0,))])
+
+    return estimate
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_movie_where_memories_lie_in_files(
+    estimating: Callable[..., Estimate],
+) -> None:
+    assert estimating(200).memory == estimating(20).memory
+    short, long = (estimating(n_frames, memory_profile=2).memory for n_frames in (20, 200))
+    memories = (199 // 5 - 19 // 5) * 2 * (512 * 1024 // 256) * 640 * 4
+    assert long - short == memories
+
+
+@pytest.mark.slow
+def test_tiles_take_less_memory_and_more_time(estimating: Callable[..., Estimate]) -> None:
+    whole, tiled = estimating(), estimating(tile_side=256)
+    assert tiled.memory < 0.75 * whole.memory
+    assert tiled.seconds > 1.5 * whole.seconds
+    assert tiled.object_memory == whole.object_memory
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.001), ("float16", 0.02)])
+def test_the_same_labels_on_a_gpu(
+    movie: dict[str, np.ndarray], files: tuple[Path, Path], precision: str, tolerance: float
+) -> None:
+    frames = FrameStack(movie["video_u8"], axes="TYXS")
+    for profile in (0, 3):
+        config = MivosConfig(
+            memory_every=2,
+            top_k=20,
+            working_scale=1.0,
+            memory_profile=profile,
+            fusion_weights=str(files[1]),
+        )
+        chosen = {"device": "cuda", "precision": precision}
+        with Session(frames, engine="mivos", weights=files[0], config=config, **chosen) as session:
+            for t, step in ((0, "masks_step1"), (5, "masks_step2")):
+                session.add_mask(t, movie["gt_masks"][t])
+                session.run()
+                assert (np.asarray(session.labels[:]) != movie[step]).mean() <= tolerance
 
 
 def test_weights_are_asked_for() -> None:

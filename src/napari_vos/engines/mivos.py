@@ -115,6 +115,9 @@ class MivosPropagator:
             name: checkpoints.load_network(networks[name], path).to(chosen, dtype)
             for name, path in files.items()
         }
+        if chosen.type == "cuda" and dtype != torch.float32:
+            for network in loaded.values():
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model = MivosModel(
             cast("PropagationNetwork", loaded["weights"]),
             cast("FusionNetwork | None", loaded.get("fusion_weights")),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_vos.engines.colours import colour_channels, unit_planes
+from napari_vos.engines.uploads import Uploads
 from napari_vos.store.cache import ByteCache
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ FREE_SHARE = 0.25
 """What "auto" takes of the free memory for what only makes later rounds faster."""
 
 
-def normalized_image(frames: FrameStack, t: int, device: torch.device) -> Tensor:
-    """Return frame `t` as MiVOS takes it: (1, 3, Y, X) float32.
+def normalized_image(frames: FrameStack, t: int) -> Tensor:
+    """Return frame `t` as MiVOS takes it, on the CPU: (1, 3, Y, X) float32.
 
     Colour images of 8 bits are divided by 255, as the authors do; of all others
     the range of the movie becomes 0 to 1. Grey is shown as grey.
     """
     planes = unit_planes(frames, t)
-    image = torch.from_numpy(planes[colour_channels(len(planes))]).to(device)
+    image = torch.from_numpy(planes[colour_channels(len(planes))])
     mean, deviation = (image.new_tensor(x)[:, None, None] for x in (MEAN, DEVIATION))
     return ((image - mean) / deviation)[None]
 
@@ -99,26 +100,40 @@ class MivosFrames:
     ) -> None:
         self.budgets = budgets
         self._frames = frames
-        self._device = device
         self._encode = encode
+        self._uploads = Uploads(device)
         self._images: ByteCache[Tensor] = ByteCache(budgets[0])
         self._queries: ByteCache[Query] = ByteCache(budgets[1])
 
     def image(self, t: int, working: WorkingFrame) -> Tensor:
         """Return frame `t`, normalised, scaled and padded: (1, 3, H, W) float32."""
-        name = f"{t} at {working.scale}"
+        name = _name(t, working)
         image = self._images.get(name)
         if image is None:
-            image = working.enter(normalized_image(self._frames, t, torch.device("cpu")))
-            image = image.to(self._device)
+            image = self._uploads.take(name)
+            if image is None:
+                image = self._uploads.send(self._prepared(t, working))
             self._images.put(name, image, image.nbytes)
         return image
 
+    def expect(self, t: int, working: WorkingFrame) -> None:
+        """Send frame `t` ahead while the device is at work on another one."""
+        name = _name(t, working)
+        if self._uploads.are_ahead and self._images.get(name) is None:
+            self._uploads.begin(name, self._prepared(t, working))
+
     def query(self, t: int, working: WorkingFrame) -> Query:
         """Return what frame `t` is asked for."""
-        name = f"{t} at {working.scale}"
+        name = _name(t, working)
         query = self._queries.get(name)
         if query is None:
             query = self._encode(self.image(t, working))
             self._queries.put(name, query, sum(part.nbytes for part in query))
         return query
+
+    def _prepared(self, t: int, working: WorkingFrame) -> Tensor:
+        return working.enter(normalized_image(self._frames, t))
+
+
+def _name(t: int, working: WorkingFrame) -> str:
+    return f"{t} at {working.scale}"

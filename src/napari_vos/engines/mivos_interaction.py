@@ -134,7 +134,7 @@ class MivosInteractor:
     def probabilities(self, drawing: Drawing, previous: NDArray[np.uint16]) -> Tensor:
         """Return (K, 1, Y, X) float32 in [0, 1], each object of a drawing as if it were alone."""
         parameter = next(self.network.parameters())
-        image = normalized_image(self.frames, drawing.t, parameter.device)
+        image = normalized_image(self.frames, drawing.t).to(parameter.device)
         planes = []
         for i in drawing.object_ids:
             window = self._window(drawing, i).slices

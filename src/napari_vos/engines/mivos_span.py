@@ -75,6 +75,8 @@ class MivosSpan:
         query = self.engine.images.query(t, self.working)
         frozen = self._frozen(t)
         found = model.find(query, self.bank, frozen)[1:]
+        if t != self.span.end:
+            self.engine.images.expect(t + self.span.direction, self.working)
         state = pack(windows(ids, found[:, 0].cpu().numpy()), self.kept, self.working.scale)
         self.last = t, state
         if self.correction is not None and self.span.fuse_with is not None:

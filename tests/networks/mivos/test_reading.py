@@ -16,12 +16,14 @@ def memories(lengths: list[int]) -> tuple[list[Tensor], list[Tensor], Tensor]:
     return keys, values, torch.randn(2, 8, 40, generator=generator)
 
 
+@pytest.mark.parametrize("way", ["_sum_chosen", "_sum_all"])
 @pytest.mark.parametrize("top_k", [1, 7, 50, 1000])
 @pytest.mark.parametrize("lengths", [[30], [30, 30, 30, 30], [3, 90, 20]])
 def test_frames_are_read_as_if_they_were_one(
-    monkeypatch: pytest.MonkeyPatch, lengths: list[int], top_k: int
+    monkeypatch: pytest.MonkeyPatch, lengths: list[int], top_k: int, way: str
 ) -> None:
     monkeypatch.setattr(reading, "CHUNK_ENTRIES", 400)
+    monkeypatch.setattr(reading, "_sum_chosen", getattr(reading, way))
     keys, values, query = memories(lengths)
     together = (torch.cat(parts, dim=1).transpose(1, 2) for parts in (keys, values))
     torch.testing.assert_close(

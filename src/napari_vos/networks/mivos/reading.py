@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from napari_vos.networks.memory import CHUNK_ENTRIES
+from napari_vos.networks.memory import CHUNK_ENTRIES, weighted_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,8 +46,9 @@ def read_memories(
     best, index = _find_best(keys, query, top_k)
     weight = torch.softmax(best, dim=-1)
     read, first = None, 0
+    add = _sum_chosen if query.device.type == "cpu" else _sum_all
     for value in values:
-        part = _sum_inside(weight, index - first, value)
+        part = add(weight, index - first, value)
         read = part if read is None else read.add_(part)
         first, dtype = first + value.shape[1], value.dtype
     if read is None:
@@ -81,26 +82,33 @@ def _find_best(keys: Iterable[Tensor], query: Tensor, top_k: int) -> tuple[Tenso
     return best, index
 
 
-def _sum_inside(weight: Tensor, index: Tensor, value: Tensor) -> Tensor:
+def _sum_chosen(weight: Tensor, index: Tensor, value: Tensor) -> Tensor:
     """Return (B, Q, V) float32: what is read of the one frame (B, N, V) that `index` begins at.
 
     Each position that is read of any frame is touched once.
     """
-    batch, positions, _ = value.shape
+    batch, positions, depth = value.shape
     inside = (index >= 0) & (index < positions)
-    rows = torch.arange(0, batch * positions, positions, device=index.device)[:, None, None]
-    chosen, weights = (index + rows)[inside], weight[inside].to(value.dtype)
+    starts = torch.arange(0, batch * positions, positions, device=index.device)[:, None, None]
     counts = inside.sum(dim=-1).flatten()
-    table = value.flatten(0, 1)
-    if value.device.type == "mps":  # which lacks the other way
-        bag = torch.repeat_interleave(torch.arange(len(counts), device=index.device), counts)
-        read = table.new_zeros(len(counts), table.shape[1], dtype=torch.float32)
-        for some in torch.arange(len(chosen), device=index.device).split(
-            max(1, CHUNK_ENTRIES // table.shape[1])
-        ):
-            read.index_add_(0, bag[some], (table[chosen[some]] * weights[some, None]).float())
-    else:
-        read = functional.embedding_bag(
-            chosen, table, counts.cumsum(0) - counts, per_sample_weights=weights, mode="sum"
-        ).float()
-    return read.reshape(batch, -1, table.shape[1])
+    read = functional.embedding_bag(
+        (index + starts)[inside],
+        value.flatten(0, 1),
+        counts.cumsum(0) - counts,
+        per_sample_weights=weight[inside].to(value.dtype),
+        mode="sum",
+    )
+    return read.float().reshape(batch, -1, depth)
+
+
+def _sum_all(weight: Tensor, index: Tensor, value: Tensor) -> Tensor:
+    """Return what `_sum_chosen` does; all is read, and what lies elsewhere counts nothing.
+
+    Choosing would make an accelerator wait for what there is to choose.
+    """
+    batch, positions, depth = value.shape
+    inside = (index >= 0) & (index < positions)
+    rows = max(1, CHUNK_ENTRIES // (batch * index.shape[2] * depth))
+    parts = (weight.where(inside, 0).to(value.dtype), index.clamp(0, positions - 1))
+    chunks = zip(*(part.split(rows, dim=1) for part in parts), strict=True)
+    return torch.cat([weighted_sum(*chunk, value).float() for chunk in chunks], dim=1)
