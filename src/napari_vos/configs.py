@@ -251,10 +251,10 @@ class InteractionConfig:
         default=False, metadata={"help": "Change masks around their strokes alone."}
     )
     object_side: float = field(
-        default=40.0,
+        default=160.0,
         metadata={
-            "help": "Side in pixels that a new object is looked for with first, where no other "
-            "object of the frame tells.",
+            "help": "Side in pixels of the largest object to expect, where no other object of the "
+            "frame tells. What is found there decides how closely it is looked at again.",
             "minimum": 4.0,
         },
     )
