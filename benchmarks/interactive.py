@@ -73,6 +73,7 @@ def play(case: Case, session: Session, choice: str, seed: int, first: dict[str, 
                 session.add_mask(t, np.where(np.isin(case.truth[t], ids), case.truth[t], 0))
         else:
             refused = draw(session, corrections(case.kind, t, labels[t], case.truth[t], ids))
+        prompt_seconds = time.perf_counter() - started
         figures = propagate_and_score(case, session, started)
         untouched = [i for i in case.object_ids if i not in ids]
         after = np.asarray(session.labels[:])
@@ -80,6 +81,7 @@ def play(case: Case, session: Session, choice: str, seed: int, first: dict[str, 
         differs = kept & (labels != after)
         differs[t] = False  # where strokes of others may lie
         figures |= {"frame": t, "object_ids": ids, "refused": refused}
+        figures["prompt_seconds"] = prompt_seconds
         figures["untouched_pixels_changed"] = int(differs.sum())
         rounds.append(figures)
         told = f"{case.name:15} {choice:6} round {number + 1}  frame {t:2}"
@@ -88,7 +90,7 @@ def play(case: Case, session: Session, choice: str, seed: int, first: dict[str, 
 
 
 def first_round(case: Case, session: Session) -> dict[str, Any]:
-    """Mark every object of frame 0 and propagate."""
+    """Mark every object of frame 0, and propagate unless that is all."""
     started = time.perf_counter()
     truth = case.truth[0]
     if case.kind == "mask":
@@ -96,14 +98,17 @@ def first_round(case: Case, session: Session) -> dict[str, Any]:
         refused = 0
     else:
         refused = draw(session, first_marks(case.kind, 0, truth, case.object_ids))
-    prompt = evaluate(session.labels, case.truth, frames=range(1)).j
-    figures = {**propagate_and_score(case, session, started), "prompt_J": prompt}
-    print(
-        f"{case.name:15} first round  prompt J {prompt:.3f}  J {figures['J']:.3f}  "
-        f"{figures['seconds']:.1f} s",
-        file=sys.stderr,
-    )
-    return {**figures, "frame": 0, "object_ids": case.object_ids, "refused": refused}
+    marked = {
+        "prompt_J": evaluate(session.labels, case.truth, frames=range(1)).j,
+        "prompt_seconds": time.perf_counter() - started,
+        "refused": refused,
+    }
+    print(f"{case.name:15} prompt J {marked['prompt_J']:.3f}", file=sys.stderr)
+    if not case.n_rounds:
+        return marked
+    figures = marked | propagate_and_score(case, session, started)
+    print(f"{case.name:15} J {figures['J']:.3f}  {figures['seconds']:.1f} s", file=sys.stderr)
+    return {**figures, "frame": 0, "object_ids": case.object_ids}
 
 
 def draw(session: Session, marks: list[Any]) -> int:
@@ -118,7 +123,6 @@ def draw(session: Session, marks: list[Any]) -> int:
 
 
 def propagate_and_score(case: Case, session: Session, started: float) -> dict[str, Any]:
-    drawn = time.perf_counter()
     with closing(session.propagate(frames=(0, case.n_frames - 1))) as results:
         for _ in results:
             pass
@@ -129,7 +133,6 @@ def propagate_and_score(case: Case, session: Session, started: float) -> dict[st
         "F": scores.f,
         "J&F": scores.jf,
         "seconds": done - started,
-        "prompt_seconds": drawn - started,
     }
 
 
@@ -162,7 +165,8 @@ def area(rounds: list[dict[str, Any]], key: str = "J&F") -> float:
 
 
 def run_sequence(folder: Path, args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    truth = np.asarray(open_labels(folder / "labels.tif")[:])
+    labels = open_labels(folder / "labels.tif")
+    truth = np.stack([labels[t] for t in range(labels.shape[0])])
     case = Case(folder.name, truth, args.frames, args.rounds, args.prompts)
     frames = open_frames(folder / "images.tif")
     figures: dict[str, Any] = {}
@@ -171,6 +175,8 @@ def run_sequence(folder: Path, args: argparse.Namespace, scratch: Path) -> dict[
             args.interactor, weights=args.interactor_weights, device=args.device
         )
         first = first_round(case, session)
+        if not case.n_rounds:
+            return first
         for choice in args.choose:
             played = []
             for seed in range(args.seeds if choice == "random" else 1):
@@ -229,7 +235,7 @@ def main() -> None:
     parser.add_argument("--prompts", choices=KINDS, default="scribble")
     parser.add_argument("--choose", nargs="+", choices=CHOICES, default=["worst"])
     parser.add_argument("--seeds", type=int, default=5, help="runs with random frames")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="0: mark frame 0 and no more")
     parser.add_argument("--frames", type=int, default=N_FRAMES)
     parser.add_argument("--interactor", default="compact")
     parser.add_argument("--interactor-weights", help="weights file; its own if not given")
@@ -245,8 +251,14 @@ def main() -> None:
             name: run_sequence(Path(args.reference) / "data" / name, args, Path(scratch))
             for name in args.sequences
         }
-    mean = {choice: mean_of(sequences, choice) for choice in args.choose}
-    for choice, figures in mean.items():
+    mean: dict[str, Any] = {}
+    if args.rounds:
+        mean = {choice: mean_of(sequences, choice) for choice in args.choose}
+    else:
+        mean["prompt_J"] = fmean(figures["prompt_J"] for figures in sequences.values())
+        print(f"mean            prompt J {mean['prompt_J']:.3f}", file=sys.stderr)
+    for choice in args.choose if args.rounds else ():
+        figures = mean[choice]
         curve = "  ".join(f"{each['J']:.3f}" for each in figures["rounds"])
         told = f"prompt J {figures['prompt_J']:.3f}  J {curve}  area {figures['area']:.3f}"
         print(f"mean            {choice:6} {told}", file=sys.stderr)

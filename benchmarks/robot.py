@@ -43,7 +43,7 @@ def corrections(
     for i in object_ids:
         ours, theirs = result == i, truth == i
         lacking, excess = _largest(theirs & ~ours), _largest(ours & ~theirs)
-        positive = lacking.sum() >= excess.sum()
+        positive = bool(lacking.sum() >= excess.sum())
         marks.append(_mark(kind, t, i, lacking if positive else excess, theirs, positive=positive))
     return marks
 

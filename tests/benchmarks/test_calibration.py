@@ -5,6 +5,8 @@ import importlib
 import numpy as np
 import pytest
 
+from napari_vos import Session
+
 
 @pytest.fixture
 def calibration():
@@ -39,10 +41,12 @@ def test_ranks_are_compared(calibration):
     assert calibration.correlation([0.5, 0.5], [0.1, 0.9]) == 0
 
 
-def test_a_sequence_is_measured(session, blocks, calibration):
-    session.add_mask(0, blocks(o1=(2, 2)))
-    session.run()
-    signs = calibration.signs_of(session, 1, 12)
+def test_a_sequence_is_measured(fake, factory, calibration):
+    frames = fake.FakeFrames()
+    with Session(frames) as session:
+        session.add_mask(0, fake.blocks(frames.shape, o1=(2, 2)))
+        session.run()
+        signs = calibration.signs_of(session, 1, 12)
     assert signs[1]["confidence"] > signs[11]["confidence"] == signs[11]["lowest"]
     assert signs[4]["steadiness"] == 1
     assert signs[1]["sharpness"] > signs[11]["sharpness"]

@@ -34,7 +34,7 @@ def test_a_stroke_follows_the_skeleton_and_stays_inside(robot):
 def test_a_correction_lies_on_the_largest_error(robot, disc):
     truth = np.where(disc, 7, 0)
     result = np.where(disc & (np.arange(40) > 14)[:, None], 7, 0)
-    result[16:24, 32:39] = 7  # a smaller excess
+    result[18:22, 32:36] = 7  # a smaller excess
     (mark,) = robot.corrections("scribble", 3, result, truth, [7])
     assert (mark.t, mark.object_id, mark.positive) == (3, 7, True)
     assert all(disc[int(y), int(x)] and y <= 14 for y, x in mark.lines[0])

@@ -87,10 +87,10 @@ def _without_strays(drawing: Drawing, previous: NDArray[np.uint16]) -> NDArray[n
     """Return the labels so far without masks that are somewhere else than their object.
 
     A mask is if all that is drawn on the object lies farther from it than it is
-    wide: it has gone astray, and the object is made anew.
+    wide, and nothing is said of the mask itself: the object is made anew.
     """
     kept = previous
-    for i in drawing.object_ids:
+    for i in set(drawing.object_ids) - drawing.negatives.keys():
         mask, drawn = previous == i, drawing.inside(i)
         if i in drawing.boxes:
             drawn = drawn.copy()
