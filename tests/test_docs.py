@@ -23,7 +23,9 @@ def test_drawing_roughly() -> None:
     names = run_examples("interaction.md")
     session, truth = names["session"], names["movie"].labels[0]
     assert session.object_ids == (3, 8, 13, 21)
-    assert session.user_frames() == (0,)
+    assert session.user_frames() == (0, 2)
+    assert names["changes"].object_ids == (8,)
+    assert session.accepted(2) == {0, 8, 13, 21}
     for i in session.object_ids:
         mask = session.labels[0] == i
         overlap = (mask & (truth == i)).sum() / (mask | (truth == i)).sum()
