@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from napari_vos.session.adaptation import StackAdaptation
+from napari_vos.training.adapt import AdaptProgress
 
 
 class Points(NamedTuple):
@@ -78,8 +79,13 @@ def test_two_frames_with_masks_are_compared(
     assert printed["weights"] == str(out)
     assert printed["loss_after"] < printed["loss_before"]
     out.unlink()
-    rising = iter((0.9, 0.8))
-    monkeypatch.setattr(StackAdaptation, "_try", lambda *_: next(rising))
+    falling = iter((0.9, 0.8))
+
+    def attempt(*_):
+        yield AdaptProgress(0, 0.0, None)
+        return next(falling)
+
+    monkeypatch.setattr(StackAdaptation, "_try", attempt)
     printed = run_json("train", "adapt", images, *arguments)
     assert printed["weights"] is None
     assert not out.exists()

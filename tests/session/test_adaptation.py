@@ -67,8 +67,9 @@ def lessons(monkeypatch: pytest.MonkeyPatch) -> Lessons:
 
     own = StackAdaptation._try
 
-    def attempt(self: StackAdaptation, annotated: Any, pair: Any, choice: Any) -> float:
-        return own(self, annotated, pair, choice) - given.worse * (choice.weights is not None)
+    def attempt(self: StackAdaptation, annotated: Any, pair: Any, choice: Any) -> Any:
+        found = yield from own(self, annotated, pair, choice)
+        return found - given.worse * (choice.weights is not None)
 
     monkeypatch.setattr(StackAdaptation, "_lessons", lessons_of)
     monkeypatch.setattr(StackAdaptation, "_try", attempt)
@@ -86,7 +87,7 @@ def session(factory: Any, fake: Any, tmp_path: Path) -> Session:
 def adapt(session: Session, n_steps: int = N_STEPS) -> Any:
     steps = session.adapt(minutes=60)
     for step in steps:
-        if step.step == n_steps:
+        if step.step == n_steps and step.loss is not None:
             steps.close()
             break
     return session.adapted
@@ -208,6 +209,17 @@ def test_divergence_is_said_and_changes_nothing(session: Session, lessons: Lesso
         "The loss ran away, and the weights before that were gone back to. "
         "Nothing is changed: 0 steps have brought nothing better."
     )
+
+
+def test_closed_while_it_compares_nothing_has_come_of_it(
+    session: Session, lessons: Lessons, fake: Any
+) -> None:
+    mark_another(session, fake)
+    steps = session.adapt()
+    assert next(steps) == (0, 0.0, None)
+    steps.close()
+    assert session.adapted is None
+    session.run()
 
 
 def test_nothing_learned_is_said(session: Session, lessons: Lessons) -> None:

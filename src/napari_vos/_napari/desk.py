@@ -74,9 +74,13 @@ class Desk:
             self._stop_propagating()
             self._waiting["propagate"] = partial(self.propagate, job)
             return
-        job = replace(job, corrections=self._corrections.take(self._folder_of(job)))
+        job = self.with_corrections(job)
         work = partial(self.sessions.run, job)
         self._begin(job, job.image, work, "Preparing…", "Done.", _nothing)
+
+    def with_corrections(self, job: Job) -> Job:
+        """Return a job with what was painted on the results of its session and isn't told yet."""
+        return replace(job, corrections=self._corrections.take(self._folder_of(job)))
 
     def draw(self, read: Callable[[], tuple[DrawJob, Then] | None]) -> None:
         """Make masks now, or as soon as possible.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,17 +124,10 @@ class OpenSessions:
         """
         with self._working():
             # Before all that takes time: the user may go on painting at once.
-            prompts = job.prompts
-            painted = [] if prompts is None else [(*frame, prompts) for frame in prompts.painted()]
-            session = self.find(job.image, job.folder)
-            if session is None:
-                session = self._open(job)
-            else:
-                session.choose_engine(**vars(job.options))
+            painted = _painted(job)
+            session = self._choose(job)
             yield session
-            _correct(session, job.corrections)
-            for t, labels, said in painted:
-                _say(session, t, labels, said)
+            _tell(session, job, painted)
             with closing(session.propagate(frames=job.frames, direction=job.direction)) as results:
                 yield from results
             yield session.changes()
@@ -184,6 +177,21 @@ class OpenSessions:
         with self._working():
             yield self.find(job.image, job.folder) or self._open(job)
 
+    @contextmanager
+    def told(self, job: Job) -> Iterator[Session]:
+        """Open the session of a job in a worker and tell it the masks; it stays open meanwhile.
+
+        Raises
+        ------
+        NapariVosError
+            If anything of it can't be used.
+        """
+        with self._working():
+            painted = _painted(job)
+            session = self._choose(job)
+            _tell(session, job, painted)
+            yield session
+
     def find(self, image: ImageSnapshot, folder: Path | None) -> Session | None:
         """Return the session that was opened in `folder`; None stands for the latest on `image`."""
         for other, session in reversed(self._sessions):
@@ -221,6 +229,14 @@ class OpenSessions:
         while self._sessions:
             self._sessions.pop()[1].close()
 
+    def _choose(self, job: Job) -> Session:
+        """Return the session of a job, with its engine."""
+        session = self.find(job.image, job.folder)
+        if session is None:
+            return self._open(job)
+        session.choose_engine(**vars(job.options))
+        return session
+
     def _open(self, job: Job | DrawJob) -> Session:
         frames = job.image.open()
         if job.folder is not None and is_session(job.folder):
@@ -232,6 +248,18 @@ class OpenSessions:
         self._overviews[session.folder] = Overview(session)
         self._sessions.append((job.image, session))
         return session
+
+
+def _painted(job: Job) -> list[tuple[int, NDArray[Any]]]:
+    return [] if job.prompts is None else list(job.prompts.painted())
+
+
+def _tell(session: Session, job: Job, painted: Iterable[tuple[int, NDArray[Any]]]) -> None:
+    """Tell a session what was painted on its results, and on the layer of a job."""
+    _correct(session, job.corrections)
+    if job.prompts is not None:
+        for t, labels in painted:
+            _say(session, t, labels, job.prompts)
 
 
 def _correct(session: Session, corrections: Corrections) -> None:

@@ -3,6 +3,7 @@
 `Session` is the door; the rest of this package stands behind it.
 """
 
+from napari_vos.session.adaptation import AdaptOutcome, Comparison
 from napari_vos.session.changes import Changes, FrameChange, ObjectChange, PixelChange
 from napari_vos.session.estimate import RoundEstimate
 from napari_vos.session.refinement import RefinedLabels, refine_labels
@@ -12,7 +13,9 @@ from napari_vos.session.session import Session
 from napari_vos.session.survey import Newcomer, Search, Survey
 
 __all__ = [
+    "AdaptOutcome",
     "Changes",
+    "Comparison",
     "Finish",
     "FrameChange",
     "Newcomer",

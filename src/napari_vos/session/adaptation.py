@@ -145,7 +145,9 @@ class StackAdaptation:
         self._seed = seed
 
     def run(self) -> Generator[AdaptProgress]:
-        """Learn; yields after each step. Closed at any yield, what was learned is judged and kept.
+        """Compare, learn, compare; yields after each step.
+
+        Closed at any yield, what was learned until then is judged, and kept if it is better.
 
         Raises
         ------
@@ -162,7 +164,9 @@ class StackAdaptation:
         from napari_vos.training.adapt import Adaptation
 
         learning = Adaptation(self._lessons(shown), minutes=self._minutes, seed=self._seed)
-        before = None if pair is None else self._try(annotated, pair, self._start_from)
+        before = None
+        if pair is not None:
+            before = yield from self._try(annotated, pair, self._start_from)
         try:
             yield from learning.run()
         finally:
@@ -201,7 +205,8 @@ class StackAdaptation:
             name = f"{self._choice.name}-{hashlib.sha256(content).hexdigest()[:12]}"
             weights = self._ledger.folder.write_weights(name, content)
             if pair is not None and before is not None:
-                after = self._try(annotated, pair, replace(self._start_from, weights=weights))
+                adapted = replace(self._start_from, weights=weights)
+                after = _result(self._try(annotated, pair, adapted))
                 comparison = Comparison(*pair, before, after)
             if comparison is None or comparison.after >= comparison.before:
                 kept = weights
@@ -239,8 +244,10 @@ class StackAdaptation:
         annotated: Mapping[int, NDArray[np.uint16]],
         pair: tuple[int, int],
         choice: EngineChoice,
-    ) -> float:
+    ) -> Generator[AdaptProgress, None, float]:
         """Return mean J on the second frame of a pair, propagated to from the first one."""
+        from napari_vos.training.adapt import AdaptProgress
+
         start, end = pair
         about = {"id": uuid.uuid4().hex, "frames": describe_frames(self._frames)}
         with closing(Ledger(SessionFolder.create(None, about), undo_bytes=0)) as trial:
@@ -250,10 +257,19 @@ class StackAdaptation:
             reach = Reach((min(pair), max(pair)))
             planner = RoundPlanner(trial, self._frames, choice)
             planner.estimate(reach)  # shrinks batches to the memory there is
-            for _ in run_round(trial, *planner.open(reach)):
-                pass
+            with closing(run_round(trial, *planner.open(reach))) as frames:
+                for _ in frames:
+                    yield AdaptProgress(0, 0.0, None)
             found = trial.labels(end)
         return fmean(region_similarity(found == i, annotated[end] == i) for i in shared)
+
+
+def _result(steps: Generator[object, None, float]) -> float:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return float(end.value)
 
 
 def _annotated(ledger: Ledger) -> dict[int, NDArray[np.uint16]]:

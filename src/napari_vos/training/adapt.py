@@ -41,7 +41,7 @@ class AdaptProgress(NamedTuple):
     Attributes
     ----------
     step
-        Steps done; 0 before the first.
+        Steps done; 0 before the first, while weights are compared.
     share
         Of the time that has passed, in [0, 1].
     loss

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from magicgui.widgets import CheckBox, Container, Label, ProgressBar, PushButton
+from magicgui.widgets import Container, PushButton
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_vos._napari.background import Background
-from napari_vos._napari.changes import ChangeLayer
 from napari_vos._napari.corrections import Corrections
 from napari_vos._napari.desk import Desk
 from napari_vos._napari.folders import SUFFIX
@@ -32,14 +30,16 @@ from napari_vos._napari.snapshot import (
 )
 from napari_vos.errors import FramesError
 from napari_vos.prompts import draw
-from napari_vos.session import Changes, Finish, Progress, Session
+from napari_vos.session import Finish
+from napari_vos.widgets.controls import Controls
+from napari_vos.widgets.display import Display
 from napari_vos.widgets.draw import DrawPanel
 from napari_vos.widgets.form import PropagateForm
 from napari_vos.widgets.newcomers import NewcomersPanel
 from napari_vos.widgets.objects import ObjectsPanel
 from napari_vos.widgets.review import ReviewPanel
 from napari_vos.widgets.steps import Aim, Steps
-from napari_vos.widgets.timeline import Timeline
+from napari_vos.widgets.tabs import make_tabs
 
 if TYPE_CHECKING:
     import napari
@@ -69,76 +69,35 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         prefer_reader(SUFFIX)
         self.form, self.draw = PropagateForm(), DrawPanel(napari_viewer)
-        self.objects, self.review, self.timeline = ObjectsPanel(), ReviewPanel(), Timeline()
-        self.propagate = PushButton(
-            text="Propagate (Alt-R)",
-            tooltip="Carry the masks through time; go on with what was cancelled; while it runs, "
-            "plan what is left anew.",
-        )
-        self.cancel = PushButton(
-            text="Cancel (Alt-C)",
-            enabled=False,
-            tooltip="Stop after the frame in work. Finished frames are kept, and Propagate goes on "
-            "from there.",
-        )
-        self.automatic = CheckBox(
-            text="after each correction",
-            tooltip="Propagate what is drawn, or painted on the results, without being asked.",
-        )
-        self.undo = PushButton(
-            text="Undo (Alt-U)",
-            enabled=False,
-            tooltip="Take back the last run, then the masks it was given, and so on.",
-        )
-        self.redo = PushButton(text="Redo", enabled=False, tooltip="Do again what was undone last.")
-        self.choose = PushButton(
-            text="Open session…", tooltip="Show a session's folder and go on with it."
-        )
-        self.bar, self.status = ProgressBar(label="", min=0, max=1, value=0), Label(value="")
+        self.objects, self.review = ObjectsPanel(), ReviewPanel()
+        self._controls = controls = Controls()
+        self.propagate, self.cancel, self.undo = controls.propagate, controls.cancel, controls.undo
+        self.redo, self.automatic = controls.redo, controls.automatic
+        self.bar, self.status = controls.bar, controls.status
         self.form.layers.append(self.draw.aim)
         self.form.settings.extend([self.draw.interactor, self.draw.weights])
-        rows: list[Container[Any]] = [
-            Container(widgets=row, layout="horizontal", labels=False)
-            for row in (
-                [self.propagate, self.cancel, self.automatic],
-                [self.undo, self.redo, self.choose],
-            )
-        ]
-        self._tabs = {"Draw": self.draw, "Objects": self.objects, "Settings": self.form.settings}
-        parts = [self.form.layers, rows[0], self.review, rows[1]]
-        super().__init__(widgets=[*parts, self.bar, self.status], labels=False)
+        rows = [controls.above, self.review, controls.below, controls.bar, controls.status]
+        super().__init__(widgets=[self.form.layers, *rows], labels=False)
         self._viewer = napari_viewer
         self._corrections = Corrections(napari_viewer)
         self._desk = Desk(napari_viewer, self._corrections)
-        self._steps = Steps(napari_viewer, self._desk, self._aim, self._tell)
-        self.newcomers = NewcomersPanel(napari_viewer, self._desk, self._aim, self._tell)
-        self._tabs["Newcomers"] = self.newcomers
-        self._lay_out()
-        self._changes: Changes | None = None
-        self._overlay: ChangeLayer | None = None
-        self._reading: Background | None = None
+        self._display = Display(napari_viewer, self._desk, self._aim)
+        self.timeline = self._display.timeline
+        self._steps = Steps(napari_viewer, self._desk, self._aim, controls.tell)
+        self.newcomers = NewcomersPanel(napari_viewer, self._desk, self._aim, controls.tell)
+        panels = {
+            "Draw": self.draw,
+            "Objects": self.objects,
+            "Settings": self.form.settings,
+            "Newcomers": self.newcomers,
+        }
+        self.native.layout().insertWidget(1, make_tabs(panels), 1)
+        self.native.layout().insertWidget(2, self.timeline)
         self._pause = QTimer()
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
         self._connect()
         call_at_end(self.native, self._leave)
-
-    def _lay_out(self) -> None:
-        """Put the tabs and the timeline where they belong."""
-        tabs = QTabWidget()
-        for name, panel in self._tabs.items():
-            page = QWidget()
-            QVBoxLayout(page).addWidget(panel.native)
-            page.layout().addStretch()
-            area = QScrollArea()  # so that the dock fits on small screens
-            area.setFrameShape(QScrollArea.Shape.NoFrame)
-            area.setWidgetResizable(True)
-            area.setWidget(page)
-            tabs.addTab(area, name)
-        layout = self.native.layout()
-        layout.insertWidget(1, tabs, 1)
-        layout.insertWidget(2, self.timeline)
-        self.status.native.setWordWrap(True)
 
     def _connect(self) -> None:
         """Let fields and buttons do what they say."""
@@ -150,7 +109,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             self.cancel: self._stop,
             self.undo: steps.undo,
             self.redo: steps.redo,
-            self.choose: self._choose_session,
+            self._controls.choose: self._choose_session,
             review.check: steps.check,
             review.accept: self._accept,
             review.accept_changes: self._accept_changes,
@@ -177,7 +136,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._keys = Keys(self._viewer, {**actions, "Alt-T": draw.toggle_negative})
         form.follow.changed.connect(self._follow)
         draw.requested.connect(self._draw)
-        review.changes.changed.connect(self._show_changes)
+        review.changes.changed.connect(self._display.overlay)
         for field in (form.image, form.labels, form.folder):
             field.changed.connect(self._fit_buttons)
         self.timeline.chosen.connect(self._go_to)
@@ -202,7 +161,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def reset_choices(self, *_: object) -> None:
         """Offer the layers that are there now."""
         super().reset_choices()
-        if hasattr(self, "_tabs"):
+        if hasattr(self, "draw"):
             self.draw.reset_choices()
             self.form.fit_range()
 
@@ -290,60 +249,24 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
 
     def _stop(self) -> None:
         self._desk.cancel()
-        self._tell("Stopping after the frame in work…")
+        self._controls.tell("Stopping after the frame in work…")
 
     # What is shown
 
     def _show_begin(self, run: Run, line: str) -> None:
-        self._hide_changes()
-        self._changes = None
-        run.opened.connect(self._show_session)
-        run.estimated.connect(self._tell)
-        run.progressed.connect(self._show_progress)
-        run.changed.connect(self._keep_changes)
+        self._display.follow(run)
+        run.estimated.connect(self._controls.tell)
+        run.progressed.connect(self._controls.show_progress)
         # A run outlives its panel, but not its window.
         _window(self.native).destroyed.connect(run.cancel)
         self._fit_buttons()
-        self._tell(line)
-
-    def _show_session(self, session: Session) -> None:
-        overview = self._desk.sessions.overview(session)
-        self.timeline.show_overview(overview)
-        if not overview.is_read:
-            self._reading = Background(overview.read)
-            self._reading.found.connect(self.timeline.refresh)
-            self._reading.finished.connect(self.timeline.refresh)
-
-    def _show_progress(self, progress: Progress, pace: str) -> None:
-        self.bar.max = progress.n_total
-        self.bar.value = progress.n_done
-        self.timeline.refresh()
-        self._tell(pace)
-
-    def _keep_changes(self, changes: Changes) -> None:
-        self._changes = changes
+        self._controls.tell(line)
 
     def _show_end(self, finish: Finish, done: str) -> None:
         self._fit_buttons()
-        self.timeline.refresh()
-        self._tell(_ENDS.get(finish, done))
-        if self._changes is not None:
-            self._tell(f"{done} Changed: {self._changes}.")
-            self._show_changes()
-
-    def _show_changes(self) -> None:
-        """Show what the latest round has changed, if it has replaced anything."""
-        self._hide_changes()
-        aim = self._aim()
-        if aim is None or self._changes is None or not self.review.changes.value:
-            return
-        if any(change.lost for change in self._changes.by_object.values()):
-            self._overlay = ChangeLayer(self._viewer, aim.session, aim.image, self._changes)
-
-    def _hide_changes(self) -> None:
-        if self._overlay is not None:
-            self._overlay.remove()
-            self._overlay = None
+        changes = self._display.changes
+        line = done if changes is None else f"{done} Changed: {changes}."
+        self._controls.tell(_ENDS.get(finish, line))
 
     def _show_current(self) -> None:
         """Mark the frame in view on the timeline."""
@@ -361,9 +284,6 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         if self.run is not None:
             self.run.follow = follow
 
-    def _tell(self, line: str) -> None:
-        self.status.value = line
-
     def _fit_buttons(self) -> None:
         """Enable what can be pressed now, and show the session that is chosen."""
         aim = self._aim()
@@ -372,7 +292,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.undo.enabled = can and aim is not None and aim.session.can_undo
         self.redo.enabled = can and aim is not None and aim.session.can_redo
         review, objects = self.review, self.objects
-        review.accept_changes.enabled = can and self._changes is not None
+        review.accept_changes.enabled = can and self._display.changes is not None
         for button in (
             review.check,
             review.accept,
@@ -382,8 +302,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             objects.split,
         ):
             button.enabled = can
-        overview = None if aim is None else self._desk.sessions.overview(aim.session)
-        self.timeline.show_overview(overview)
+        self._display.fit()
         self._show_current()
         self.newcomers.fit()
 
@@ -414,8 +333,9 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._steps.accept(None, alone=bool(self.review.alone.value))
 
     def _accept_changes(self) -> None:
-        if self._changes is not None:
-            self._steps.accept(self._changes.frames, alone=bool(self.review.alone.value))
+        changes = self._display.changes
+        if changes is not None:
+            self._steps.accept(changes.frames, alone=bool(self.review.alone.value))
 
     def _split(self) -> None:
         with told():
@@ -471,10 +391,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._viewer.dims.events.point.disconnect(self._show_current)
         self._desk.begun.disconnect()
         self._desk.ended.disconnect()
-        if self._reading is not None:
-            self._reading.found.disconnect()
-            self._reading.finished.disconnect()
-            self._reading.cancel()
+        self._display.leave()
         self._desk.leave()
 
 
