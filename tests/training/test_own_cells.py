@@ -77,6 +77,8 @@ def test_a_step_changes_the_weights_and_they_are_judged(
     assert not torch.equal(
         kept["network"]["backbone.conv1.weight"], before["backbone.conv1.weight"]
     )
+    assert [minutes for minutes, _ in kept["history"]["AP50"]] == pytest.approx([0, last.minutes])
+    assert (recipe.out / "progress.png").is_file()
     card = json.loads(last.path.with_suffix(".json").read_text())
     assert card["data"] == "3 annotated frames of cells.tif"
     assert card["recipe"] == "napari-vos train labels"
@@ -86,14 +88,14 @@ def test_a_step_changes_the_weights_and_they_are_judged(
 def test_the_best_weights_stay_and_training_ends_without_gain(
     tmp_path: Path, known: AnnotatedFrames, start: Path, told
 ) -> None:
-    told(1, 3, 2, 3, 1, 0, 4)
+    told(1, 3, 2, 3, 1, 0, 2, 2, 4)
     recipe = OwnCellsTraining(tmp_path / "out", start_from=start, minutes=10, batch_size=1)
     seen: list[Progress] = []
     files = []
     for progress in learn(known, recipe):
         seen.append(progress)
         files.append(progress.path.read_bytes())
-    assert [each.scores.hits[0] for each in seen] == [1, 3, 2, 3, 1, 0]
+    assert [each.scores.hits[0] for each in seen] == [1, 3, 2, 3, 1, 0, 2, 2]
     assert (seen[-1].before, seen[-1].best) == (scores(1), scores(3))
     assert files[1] != files[0]
     assert len(set(files[1:])) == 1

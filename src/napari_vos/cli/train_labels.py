@@ -36,7 +36,7 @@ def labels(
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")] = Path(
         "napari-vos-labels"
     ),
-    minutes: Annotated[float, typer.Option(min=0, help="How long to train at most.")] = 5.0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long to train at most.")] = 5.0,
     frames: Annotated[
         str | None,
         typer.Option(

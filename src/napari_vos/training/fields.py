@@ -29,7 +29,7 @@ SMALLEST_AREA = 9
 """Of an instance, in pixels of the network; what is smaller is unknown."""
 
 SCALES = 0.55
-"""Deviation of the logarithm of how large objects are seen: two thirds within a factor of 1.7."""
+"""Of objects, two thirds of which are seen within a factor of 1.7 of the typical size."""
 
 LARGEST = 1.25
 """Side of a field at most, as a part of the frame's."""
@@ -97,12 +97,17 @@ class LabelledMovie:
         return labels
 
 
-def sample_field(rng: np.random.Generator, movie: LabelledFrames) -> Fields:
-    """Cut a field (B = 1) out of a random frame with instances, scaled, turned and mirrored."""
+def sample_field(
+    rng: np.random.Generator, movie: LabelledFrames, *, scales: float = SCALES
+) -> Fields:
+    """Cut a field (B = 1) out of a random frame with instances, scaled, turned and mirrored.
+
+    `scales` is the deviation of the logarithm of how large objects are seen.
+    """
     t = movie.filled[int(rng.integers(len(movie.filled)))]
     labels = movie.labels(t)
     grey = augment(rng, movie.frames.normalized(t).mean(axis=0))
-    tile = _choose_tile(rng, labels)
+    tile = _choose_tile(rng, labels, scales)
     image = cut(show(torch.from_numpy(grey)[None, None]), tile)
     turns, flipped = int(rng.integers(4)), bool(rng.random() < 0.5)
     turned = torch.rot90(image, turns, dims=(2, 3))
@@ -158,11 +163,11 @@ def boxes_around(masks: Tensor) -> Tensor:
     return torch.stack(boxes) / sides if boxes else masks.new_zeros(0, 4, dtype=torch.float32)
 
 
-def _choose_tile(rng: np.random.Generator, labels: NDArray[np.int32]) -> Tile:
+def _choose_tile(rng: np.random.Generator, labels: NDArray[np.int32], scales: float) -> Tile:
     """Choose a place so large that the frame's objects have a random size near the typical one."""
     areas = np.bincount(labels[labels > 0])
     diameter = float(np.sqrt(np.median(areas[areas > 0])))
-    target = OBJECT_SIDE * float(np.exp(rng.normal(0, SCALES)))
+    target = OBJECT_SIDE * float(np.exp(rng.normal(0, scales)))
     side = int(np.clip(SIDE * diameter / target, 16, LARGEST * max(labels.shape)))
     if rng.random() < EMPTY_SHARE:
         centre = [int(rng.integers(length)) for length in labels.shape]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from napari_vos.checkpoints import sha256_of
+from napari_vos.training.plot import write_plot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,9 @@ Network = TypeVar("Network", bound=nn.Module)
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_CHECKPOINTS = 120
+STEPS_BETWEEN_POINTS = 5
+"""Of the picture of progress."""
+
 AVERAGED = 0.998
 """Share of the averaged weights that one step keeps."""
 
@@ -140,6 +144,7 @@ class Learner(Generic[Network]):
         self.learning_rate, self.warm_up = learning_rate, warm_up
         self.step, self.elapsed = 0, 0.0
         self.smooth: dict[str, float] = {}
+        self.history: dict[str, list[tuple[float, float]]] = {"loss": []}
 
     def to_device(self, batch: Batch) -> Batch:
         """Return a batch, a named tuple of tensors, where the network is."""
@@ -158,9 +163,15 @@ class Learner(Generic[Network]):
         for name, value in losses._asdict().items():
             now = value.item()
             self.smooth[name] = 0.95 * self.smooth.get(name, now) + 0.05 * now
+        total = sum(self.smooth.values())
+        if self.step % STEPS_BETWEEN_POINTS == 0 and math.isfinite(total):
+            self.history["loss"].append((self.elapsed / 60, total))
 
     def save(self, path: Path, **more: object) -> None:
-        """Write a checkpoint; `more` is what the caller has to remember, plain values."""
+        """Write a checkpoint, and beside it `progress.png`, how it came there.
+
+        `more` is what the caller has to remember, plain values.
+        """
         partial = path.with_suffix(".part")
         torch.save(
             {
@@ -169,11 +180,13 @@ class Learner(Generic[Network]):
                 "optimizer": self.optimizer.state_dict(),
                 "step": self.step,
                 "elapsed": self.elapsed,
+                "history": self.history,
                 **more,
             },
             partial,
         )
         os.replace(partial, path)
+        write_plot(path.with_name("progress.png"), self.history)
 
     def restore(self, path: Path) -> dict[str, Any]:
         """Go on from a checkpoint, and return all it holds."""
@@ -182,6 +195,7 @@ class Learner(Generic[Network]):
         self.average.load_state_dict(kept["average"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.step, self.elapsed = kept["step"], kept["elapsed"]
+        self.history = kept.get("history", self.history)
         return kept
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHECKS = 10
 """How often the weights are judged while the time runs."""
 
-PATIENCE = 4
+PATIENCE = 6
 """Judgements in a row without a gain after which training stops."""
 
 WARM_UP = 20
@@ -36,6 +36,9 @@ WARM_UP = 20
 
 SMALLEST_DIAMETER = 4.0
 """That a detector can be told."""
+
+SCALES = 0.25
+"""See `sample_field`: the size of the user's cells is known."""
 
 WEIGHTS = "cells.safetensors"
 
@@ -50,7 +53,7 @@ class OwnCellsTraining:
     Attributes
     ----------
     out
-        Folder for the checkpoint and the weights. A run that finds a
+        Folder for the checkpoint, the weights, and `progress.png`. A run that finds a
         checkpoint there goes on with it.
     start_from
         Weights to begin with; None for those in the package, or random ones if
@@ -200,7 +203,9 @@ class _Training:
         if self.begun is None:
             self.begun = time.monotonic() - self.learner.elapsed
         rng = np.random.default_rng((self.recipe.seed, self.learner.step))
-        samples = [sample_field(rng, self.learned) for _ in range(self.recipe.batch_size)]
+        samples = [
+            sample_field(rng, self.learned, scales=SCALES) for _ in range(self.recipe.batch_size)
+        ]
         batch = Fields(*(torch.cat(parts) for parts in zip(*samples, strict=True)))
         network = self.learner.network.train()
         losses = compare(network, self.learner.to_device(batch), self.generator)
@@ -225,6 +230,8 @@ class _Training:
             self.n_worse += 1
         if self.begun is not None:
             self.learner.elapsed = time.monotonic() - self.begun
+        precisions = self.learner.history.setdefault("AP50", [])
+        precisions.append((self.learner.elapsed / 60, scores.ap50))
         self.learner.save(
             self.checkpoint,
             before=asdict(self.before),
