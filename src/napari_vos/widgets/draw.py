@@ -18,6 +18,7 @@ from napari_vos.engines import INTERACTORS
 from napari_vos.errors import PromptError
 from napari_vos.prompts import MAX_OBJECT_ID
 from napari_vos.session.interaction import INTERACTOR
+from napari_vos.widgets.layout import make_row
 
 if TYPE_CHECKING:
     import napari
@@ -90,18 +91,9 @@ class DrawPanel(Container):  # type: ignore[type-arg]
             tooltip="Make masks of what is new on the layer; if nothing is, of the frame in view "
             "again.",
         )
-        buttons: Container[Any] = Container(
-            widgets=list(self.new_layers.values()), layout="horizontal", labels=False
-        )
-        self.aim: Container[Any] = Container(
-            widgets=[self.object_id, self.negative],
-            layout="horizontal",
-            labels=False,
-            label="object",
-        )
-        making: Container[Any] = Container(
-            widgets=[self.make, self.automatic], layout="horizontal", labels=False
-        )
+        self.aim = make_row(self.object_id, self.negative, label="object")
+        buttons = make_row(*self.new_layers.values())
+        making = make_row(self.make, self.automatic)
         super().__init__(widgets=[self.layer, buttons, making])
         self.layer.changed.connect(self._listen)
         self.object_id.changed.connect(self._aim)

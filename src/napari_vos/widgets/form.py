@@ -24,6 +24,7 @@ from napari_vos._napari.snapshot import UserFrames
 from napari_vos.configs import EngineConfig, MivosConfig, refining
 from napari_vos.engines import PROPAGATORS, PUBLISHED
 from napari_vos.session.spans import Direction
+from napari_vos.widgets.layout import make_row
 
 # Those of napari_vos.device, which loads torch: opening a form must not.
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -65,9 +66,7 @@ class PropagateForm:
         )
         self.first = SpinBox(min=0, max=1, tooltip="First frame to predict.")
         self.last = SpinBox(min=0, max=1, value=1, tooltip="Last frame to predict.")
-        span: Container[Any] = Container(
-            widgets=[self.first, self.last], layout="horizontal", labels=False, label="frames"
-        )
+        span = make_row(self.first, self.last, label="frames")
         self.engine = ComboBox(
             label="engine", choices=PROPAGATORS, tooltip="What predicts the masks."
         )
@@ -117,12 +116,7 @@ class PropagateForm:
             value=bool(read_setting("propagation", "follow", default=False)),
             tooltip="Move the view along with the frame in work.",
         )
-        masks: Container[Any] = Container(
-            widgets=[self.labels, self.new_labels],
-            layout="horizontal",
-            labels=False,
-            label="labels",
-        )
+        masks = make_row(self.labels, self.new_labels, label="labels")
         self.layers: Container[Any] = Container(widgets=[self.image, masks, self.user_frames])
         self.settings: Container[Any] = Container(
             widgets=[

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from magicgui.widgets import Container, PushButton, SpinBox
 
 from napari_vos.prompts import MAX_OBJECT_ID
+from napari_vos.widgets.layout import make_row
 
 
 class ObjectsPanel(Container):  # type: ignore[type-arg]
@@ -30,10 +29,5 @@ class ObjectsPanel(Container):  # type: ignore[type-arg]
             text="Merge with", tooltip="The other object becomes part of this one on all frames."
         )
         self.other = SpinBox(min=1, max=MAX_OBJECT_ID, value=2, tooltip="The other object.")
-        first: Container[Any] = Container(
-            widgets=[self.delete, self.end, self.split], layout="horizontal", labels=False
-        )
-        second: Container[Any] = Container(
-            widgets=[self.merge, self.other], layout="horizontal", labels=False
-        )
-        super().__init__(widgets=[first, second], labels=False)
+        rows = [make_row(self.delete, self.end, self.split), make_row(self.merge, self.other)]
+        super().__init__(widgets=rows, labels=False)

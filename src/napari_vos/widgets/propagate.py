@@ -35,11 +35,11 @@ from napari_vos.widgets.controls import Controls
 from napari_vos.widgets.display import Display
 from napari_vos.widgets.draw import DrawPanel
 from napari_vos.widgets.form import PropagateForm
+from napari_vos.widgets.layout import make_tabs
 from napari_vos.widgets.newcomers import NewcomersPanel
 from napari_vos.widgets.objects import ObjectsPanel
 from napari_vos.widgets.review import ReviewPanel
 from napari_vos.widgets.steps import Aim, Steps
-from napari_vos.widgets.tabs import make_tabs
 
 if TYPE_CHECKING:
     import napari

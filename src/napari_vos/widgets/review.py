@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from magicgui.widgets import CheckBox, Container, PushButton
+
+from napari_vos.widgets.layout import make_row
 
 
 class ReviewPanel(Container):  # type: ignore[type-arg]
@@ -31,11 +31,9 @@ class ReviewPanel(Container):  # type: ignore[type-arg]
         self.alone = CheckBox(
             text="this object", tooltip="Accept the current object alone, not the whole frame."
         )
-        rows: list[Container[Any]] = [
-            Container(widgets=row, layout="horizontal", labels=False)
-            for row in (
-                [self.check, self.changes],
-                [self.accept, self.accept_changes, self.alone],
-            )
+        rows = [
+            make_row(self.check, self.changes),
+            make_row(self.accept, self.accept_changes, self.alone),
         ]
         super().__init__(widgets=rows, labels=False)
+        self.margins = (0, 0, 0, 0)
