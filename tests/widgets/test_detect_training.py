@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 
+from napari_vos import FrameStack
 from napari_vos._napari.snapshot import METADATA
 from napari_vos.metrics import InstanceScores
-from napari_vos.session import Finish
+from napari_vos.session import Finish, Session
 from napari_vos.training import own_cells
 from napari_vos.training.fields import UNKNOWN
 from napari_vos.training.own_cells import OwnCellsTraining, Progress
@@ -150,14 +151,29 @@ def test_incomplete_frames_and_regions_to_ignore(
     assert ((window.lessons.known.labels(t) == UNKNOWN) == (masks[t] == 0)).all()
 
 
+def test_of_results_the_frames_of_the_user_are_learned_from(
+    window: Window, images: np.ndarray, masks: np.ndarray, factory: Any, tmp_path: Path
+) -> None:
+    with Session(FrameStack(images), folder=tmp_path / "my.session") as session:
+        session.add_mask(0, masks[0])
+        session.add_mask(3, masks[0])
+    results = window.viewer.add_labels(np.repeat(masks[:1], len(masks), axis=0), name="results")
+    results.metadata[METADATA] = {"session": str(tmp_path / "my.session")}
+    window.widget.training.painted.value = results
+    window.press("train")
+    assert window.finish() is Finish.COMPLETED
+    assert window.lessons.known.filled == [0, 3]
+    window.widget.training.frames.value = "5:7"
+    window.press("train")
+    window.finish()
+    assert window.lessons.known.filled == [5, 6]
+
+
 def test_what_cannot_be_learned_from_is_told(window: Window, images: np.ndarray) -> None:
     panel, layers = window.widget.training, window.viewer.layers
     panel.frames.value = "2-5"
     window.press("train")
     panel.frames.value = ""
-    layers["masks"].metadata[METADATA] = {"session": "somewhere"}
-    window.press("train")
-    layers["masks"].metadata.clear()
     window.viewer.add_labels(np.zeros((2, 5, 5), np.uint8), name="small")
     panel.painted.value = layers["small"]
     window.press("train")
@@ -169,7 +185,6 @@ def test_what_cannot_be_learned_from_is_told(window: Window, images: np.ndarray)
     assert panel.status.value == "Stopped by an error."
     for words in (
         "'2-5' isn't a list of the frames",
-        "'masks' holds results on all its frames",
         "'small' has shape (2, 5, 5)",
         "the labels are empty",
     ):

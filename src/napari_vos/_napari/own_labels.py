@@ -13,6 +13,9 @@ from platformdirs import user_data_path
 
 from napari_vos._napari.snapshot import METADATA, ImageSnapshot, read_frame
 from napari_vos.errors import PromptError
+from napari_vos.session.ledger import Ledger
+from napari_vos.session.view import SessionView
+from napari_vos.store.folder import SessionFolder
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -33,14 +36,14 @@ class LayerLabels:
         One letter per dimension of `data`.
     shape
         (T, Y, X).
-    is_result
-        Whether it shows a session's results.
+    session
+        The folder of the session whose results it shows; None if it shows none.
     """
 
     data: Any
     letters: str
     shape: tuple[int, int, int]
-    is_result: bool
+    session: Path | None
 
     def __getitem__(self, t: int) -> NDArray[Any]:
         return read_frame(self.data, self.letters, t)
@@ -59,7 +62,8 @@ class TrainingJob:
     ignored
         Not 0 where it isn't known what there is; None for nowhere.
     frames
-        Frames whose masks are right; None for all that hold any.
+        Frames whose masks are right; None for all that hold any, or in results those
+        on which the user has marked objects.
     is_complete
         Whether all cells of these frames have a mask.
     out
@@ -84,10 +88,13 @@ class TrainingJob:
         from napari_vos.training.own_cells import OwnCellsTraining, learn
         from napari_vos.training.own_labels import gather
 
+        frames = self.frames
+        if frames is None and self.labels.session is not None:
+            frames = user_frames_of(self.labels.session)
         annotated = gather(
             self.image.open(),
             self.labels,
-            annotated=self.frames,
+            annotated=frames,
             incomplete=() if self.is_complete else range(self.labels.shape[0]),
             ignored=self.ignored,
         )
@@ -119,7 +126,21 @@ def take_labels(layer: Labels | None, image: ImageSnapshot) -> LayerLabels:
             f"The labels layer '{layer.name}' has shape {shape}; the images '{image.name}' have "
             f"{image.shape}. Choose a layer of the same size."
         )
-    return LayerLabels(data, letters, (n_frames, rows, columns), METADATA in layer.metadata)
+    about = layer.metadata.get(METADATA)
+    session = None if about is None else Path(about["session"])
+    return LayerLabels(data, letters, (n_frames, rows, columns), session)
+
+
+def user_frames_of(session: Path) -> tuple[int, ...]:
+    """Return the frames of a session on which the user has marked objects.
+
+    Raises
+    ------
+    StoreError
+        If the folder can't be read.
+    """
+    ledger = Ledger(SessionFolder.open(session, read_only=True), undo_bytes=0)
+    return SessionView(ledger).user_frames()
 
 
 def training_folder(name: str) -> Path:

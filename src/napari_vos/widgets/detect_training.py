@@ -22,7 +22,6 @@ from psygnal import Signal
 from napari_vos._napari.background import Background
 from napari_vos._napari.own_labels import TrainingJob, take_labels, training_folder
 from napari_vos.cli.options import parse_frame_list
-from napari_vos.errors import PromptError
 from napari_vos.session import Finish
 from napari_vos.widgets.curve import Curve
 from napari_vos.widgets.form import chosen_path, layer_choice
@@ -56,7 +55,8 @@ class TrainingPanel(Container):  # type: ignore[type-arg]
         )
         self.frames = LineEdit(
             label="frames",
-            tooltip="Frames whose masks are right, such as 0,5,20:30; empty for all that hold any.",
+            tooltip="Frames whose masks are right, such as 0,5,20:30; empty for all that hold any, "
+            "or in results for those that you have marked.",
         )
         self.complete = CheckBox(
             text="All cells of these frames have a mask",
@@ -139,11 +139,6 @@ class TrainingPanel(Container):  # type: ignore[type-arg]
     def _take_job(self, image: ImageSnapshot, start_from: Path | None) -> TrainingJob:
         labels = take_labels(self.painted.value, image)
         text = self.frames.value.strip()
-        if labels.is_result and not text:
-            raise PromptError(
-                f"'{self.painted.value.name}' holds results on all its frames. Say in 'frames' "
-                "which of them are right."
-            )
         ignored = self.ignored.value
         return TrainingJob(
             image,
