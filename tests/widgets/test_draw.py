@@ -151,7 +151,7 @@ def test_a_stroke_during_a_run_is_taken_when_that_has_ended(drawing: Any, qtbot:
     assert drawing.ids_by_frame == [set()] * 12 if drawing.widget.run.finish else True
     qtbot.waitUntil(
         lambda: not drawing.widget.is_busy and drawing.ids_by_frame[5] == {3, 4},
-        timeout=20_000,
+        timeout=120_000,
     )
     assert drawing.notices == ""
 
