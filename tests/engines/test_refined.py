@@ -150,7 +150,9 @@ def test_windows_of_their_own_scale_need_no_refinement(truth, refined_engine):
         np.testing.assert_array_equal(found.objects[object_id].probability, item.probability)
 
 
-@pytest.mark.parametrize(("side", "factor"), [(50, 1), (60, 2), (101, 2), (150, 4), (900, 8)])
+@pytest.mark.parametrize(
+    ("side", "factor"), [(50, 1), (70, 1), (73, 2), (101, 2), (150, 4), (900, 8)]
+)
 def test_objects_are_refined_from_the_scale_of_their_window(refined_engine, side, factor):
     box = Box(0, 0, side // 2, side)
     item = ObjectEvidence(1, box, np.zeros(box.shape, np.float16), 1.0, Source.PROPAGATED)
@@ -213,7 +215,7 @@ def weights(tmp_path, monkeypatch):
 
 @pytest.fixture
 def movie():
-    """A disk of 80 pixels, larger than its window, that moves to the right."""
+    """A disk of 80 pixels, clearly larger than its window, that moves to the right."""
     shape = (120, 150)
     labels = np.stack([disk((60, 60 + 2 * t), 40, shape) for t in range(4)]).astype(np.uint16)
     noise = np.random.default_rng(0).normal(0, 20, labels.shape)

@@ -114,6 +114,18 @@ def test_perfect_labels_stay() -> None:
     assert region_similarity(refine(image, truth) == 1, truth) > 0.995
 
 
+def test_labels_stay_where_the_image_says_nothing() -> None:
+    class Undecided(SeesBright):
+        def forward(self, coarse, fine):
+            return coarse[:, :1].clamp(0.02, 0.98).logit()
+
+    noise = np.random.default_rng(0).integers(0, 1000, (80, 90)).astype(np.uint16)
+    labels = np.zeros(noise.shape, np.uint16)
+    labels[disk(noise.shape, (40, 33), 24)] = 3
+    labels[20:60, 66:80], labels[72, 5:80] = 9, 40  # a thread of one pixel
+    np.testing.assert_array_equal(refine(noise, labels, Undecided()), labels)
+
+
 def test_one_pixel_and_thin_objects_stay() -> None:
     image = np.zeros((60, 60), np.uint16)
     labels = np.zeros_like(image)

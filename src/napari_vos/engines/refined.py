@@ -49,8 +49,8 @@ PIXEL_BYTES = 80
 class RefinedPropagator:
     """Propagates with another engine, at full or reduced scale, and refines each frame.
 
-    The compact engine's objects are refined where their windows are larger than
-    the network's, from the scale of the window. What the user has painted, and
+    The compact engine's objects are refined where their windows are clearly larger
+    than the network's, from the scale of the window. What the user has painted, and
     objects of other spans, never change.
 
     Make one with `RefinedPropagator.create`.
@@ -141,7 +141,7 @@ class RefinedPropagator:
         return replace(found, objects={i: refined[i] for i in objects})
 
     def factor(self, span: Span, item: ObjectEvidence) -> int:
-        """Return from which scale an object is refined; 1 if it needn't be.
+        """Return from which scale an object is refined, to the next power of two; 1 if not.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class RefinedPropagator:
             pixels = CONTEXT * max(item.box.shape) / WINDOW_SIZE
         elif self.plan["engine"] == "mivos":
             pixels /= cast("MivosPropagator", self.inner).scale(self._seen(span))
-        return min(LARGEST_FACTOR, 1 << max(0, math.ceil(math.log2(pixels))))
+        return min(LARGEST_FACTOR, 1 << max(0, round(math.log2(pixels))))
 
     def _seen(self, span: Span) -> Span:
         """Return a span with the size of its objects as the engine sees them."""
@@ -165,7 +165,7 @@ class RefinedPropagator:
     def _border_tiles(self, span: Span) -> int:
         """Return about how many tiles the borders of the span's objects touch on a frame."""
         side = span.object_side or TILE
-        if self.plan["engine"] == "compact" and CONTEXT * side <= WINDOW_SIZE:
+        if self.plan["engine"] == "compact" and CONTEXT * side < math.sqrt(2) * WINDOW_SIZE:
             return 0
         return len(span.object_ids) * math.ceil(4 * side / TILE)
 

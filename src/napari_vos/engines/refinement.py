@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from napari_vos import checkpoints
 from napari_vos.configs import RefinementConfig
@@ -180,12 +181,14 @@ class MaskRefiner:
         while scale < factor:
             scale *= 2
             refined = [enlarge(probability, 2) for probability in refined]
+            known = [subject.known(scale) for subject in subjects]
             cells = [
-                (((probability - 0.5).abs() < DOUBT) & repeat_cells(subject.near, scale)).nonzero()
-                for subject, probability in zip(subjects, refined, strict=True)
+                subject.doubtful(probability, own, scale).nonzero()
+                for subject, probability, (own, _) in zip(subjects, refined, known, strict=True)
             ]
             asked = [
-                subject.ask(where, scale) for subject, where in zip(subjects, cells, strict=True)
+                (planes[:, where[:, 0], where[:, 1]].T, subject.places(where, scale))
+                for subject, planes, where in zip(subjects, known, cells, strict=True)
             ]
             coarse, positions = (torch.cat(part) for part in zip(*asked, strict=True))
             predicted = self._predict(coarse, positions, features, factor)
@@ -227,19 +230,29 @@ class Subject:
     near: Tensor
     others: Tensor
 
-    def ask(self, cells: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-        """Return own and others' coarse probability (N, 2) and the place (N, 2) of cells.
+    def known(self, scale: int) -> Tensor:
+        """Return own and others' coarse probability (2, h, w) at each cell.
 
-        Cells are (row, column) of the window, each coarse one divided into
-        `scale` x `scale`; places are (y, x) in pixels from the frame's corner.
+        Each coarse cell is divided into `scale` x `scale`. Where the mask as it was
+        given is finer than its coarse one, and on the other side of 0.5, own is
+        mirrored: so borders stay where neither scale nor image says otherwise.
         """
         planes = enlarge(torch.stack([self.window.coarse, self.others]), scale)
+        pixels = self.window.factor // scale
+        is_inside = functional.avg_pool2d(self.window.given[None], pixels)[0] > 0.5
+        planes[0] = torch.where((planes[0] > 0.5) == is_inside, planes[0], 1 - planes[0])
+        return planes
+
+    def doubtful(self, probability: Tensor, own: Tensor, scale: int) -> Tensor:
+        """Return (h, w) bool: the cells to predict anew, from what is believed and `known`."""
+        unsure = (probability - 0.5).abs() < DOUBT
+        finer = (probability > 0.5) != (own > 0.5)
+        return (unsure | finer) & repeat_cells(self.near, scale)
+
+    def places(self, cells: Tensor, scale: int) -> Tensor:
+        """Return (N, 2) (y, x), in pixels from the frame's corner, of cells (row, column)."""
         corner = torch.tensor(self.window.cells[:2])
-        size = self.window.factor / scale
-        return (
-            planes[:, cells[:, 0], cells[:, 1]].T,
-            (cells + 0.5) * size + corner * self.window.factor,
-        )
+        return (cells + 0.5) * (self.window.factor / scale) + corner * self.window.factor
 
     def sharpened(
         self, refined: Tensor, shape: tuple[int, int], *, certainty: float

@@ -41,7 +41,8 @@ class Outlines(NamedTuple):
         (B, 3, S, S) float32, S = `CANVAS_SIZE`.
     own, others
         (B, K, S, S) float32 in [0, 1]: the coarse mask of each of K =
-        `N_OBJECTS` objects, and of all others, enlarged by bilinear interpolation.
+        `N_OBJECTS` objects, and of all others, enlarged by bilinear interpolation;
+        own is mirrored where the mask as it was given is on the other side of 0.5.
     truth
         (B, K, S, S) float32, 0 or 1.
     octaves
@@ -64,11 +65,14 @@ def sample_outlines(rng: np.random.Generator, scene: Scene) -> Outlines:
     anything = torch.from_numpy((labels > 0).astype(np.float32))
     factor = int(rng.choice(FACTORS))
     planes = torch.cat([truth, anything[None] - truth])
-    coarse = functional.avg_pool2d(_as_given(rng, planes, factor), factor)
+    given = _as_given(rng, planes, factor)
+    coarse = functional.avg_pool2d(given, factor)
     noise = torch.from_numpy(rng.normal(0, COARSE_NOISE, coarse.shape).astype(np.float32))
     uncertain = (coarse > 0) & (coarse < 1)
     coarse = (coarse + noise * uncertain).clamp(0, 1)
     own, others = _enlarge(coarse, factor).chunk(2)
+    # As the refiner does: the side of 0.5 is that of the mask as it was given.
+    own = torch.where((own > 0.5) == (given[: len(truth)] > 0.5), own, 1 - own)
     picture = augment(rng, torch.from_numpy(image).expand(1, 3, -1, -1))[0]
     return Outlines(picture, own, others, truth, torch.tensor(float(np.log2(factor))))
 
