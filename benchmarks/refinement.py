@@ -1,15 +1,23 @@
 """What refinement gives back of the borders that a smaller scale has taken.
 
 The truth of some frames is made coarse by 2, 4 and 8, enlarged again by bilinear
-interpolation, and refined. A factor of 1 is the truth itself, which should stay
-(it is refined as if it were coarse by 4). J and F are means over objects; the
-outlines of F may lie one pixel apart. The last figures are milliseconds per
-frame against the length of all borders, for growing numbers of the same disks.
+interpolation, and refined: as masks, which labels are, and as areas, which an
+engine's probabilities may be and which alone tell a smooth border almost exactly.
+A factor of 1 is the truth itself, which should stay (it is refined as if it were
+coarse by 4). J and F are means over objects; the outlines of F may lie one pixel
+apart.
+
+Then in the loop: the compact engine on objects that are larger than their window,
+without and with refinement, from one prompt; and MAST on simulated large frames at
+full scale and, refined, at half and a quarter of it. Both take turns, so that
+their times can be compared. The last figures are milliseconds per frame against
+the length of all borders, for growing numbers of the same disks.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -21,10 +29,12 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from napari_vos import FrameStack, open_frames, open_labels, refine_labels
-from napari_vos.configs import RefinementConfig
+from napari_vos import FrameStack, Session, open_frames, open_labels, refine_labels
+from napari_vos.configs import CompactConfig, MastConfig, RefinementConfig
+from napari_vos.engines.windows import CONTEXT, WINDOW_SIZE
 from napari_vos.metrics import find_annotation, region_similarity
 from napari_vos.metrics.boundary import boundary_map, match_boundaries
+from napari_vos.simulation import Modality, Scenario, simulate
 
 SEQUENCES = (
     "sim_nuclei_01",
@@ -39,7 +49,12 @@ SEQUENCES = (
     "davis_car-shadow",
     "davis_dance-twirl",
 )
+LARGE = ("sim_nuclei_01", "dic_hela_01", "msc_cells_01", "davis_camel")
+"""Sequences with objects larger than their window."""
+
+PARTS = ("coarse", "compact", "mast", "time")
 FACTORS = (1, 2, 4, 8)
+KINDS = ("masks", "areas")
 RADIUS = 1
 
 
@@ -53,27 +68,40 @@ def annotated_frames(folder: Path, count: int) -> list[int]:
     return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, count).astype(int))]
 
 
-def coarsen(labels: np.ndarray, factor: int) -> np.ndarray:
-    """Return labels that were at a smaller scale: at each pixel the likeliest object."""
+def coarsen(labels: np.ndarray, factor: int, kind: str = "areas") -> np.ndarray:
+    """Return labels that were at a smaller scale: at each pixel the likeliest object.
+
+    Between scales they are either the areas that objects have of each cell, as an
+    engine's probabilities, or masks, as labels are: a cell belongs to one object alone.
+    """
     ends = [(0, -side % factor) for side in labels.shape]
     padded = np.pad(labels, ends, mode="edge")
+    areas = {i: cell_areas(padded == i, factor) for i in np.unique(padded[padded > 0])}
+    small = likeliest(areas)
     rows, columns = (
         np.clip((np.arange(side) + 0.5) / factor - 0.5, 0, side / factor - 1)
         for side in padded.shape
     )
     places = np.meshgrid(rows, columns, indexing="ij")
-    best = np.zeros(padded.shape)
-    total = np.zeros(padded.shape)
-    coarse = np.zeros_like(padded)
-    for object_id in np.unique(padded[padded > 0]):
-        cells = (padded == object_id).astype(float)
-        cells = cells.reshape(cells.shape[0] // factor, factor, -1, factor).mean((1, 3))
-        enlarged = ndimage.map_coordinates(cells, places, order=1, mode="nearest")
-        total += enlarged
-        coarse = np.where(enlarged > best, object_id, coarse)
-        best = np.maximum(best, enlarged)
-    coarse[best <= 1 - total] = 0
-    return coarse[: labels.shape[0], : labels.shape[1]].astype(labels.dtype)
+    enlarged = {
+        i: ndimage.map_coordinates(
+            area if kind == "areas" else (small == i).astype(float), places, order=1, mode="nearest"
+        )
+        for i, area in areas.items()
+    }
+    return likeliest(enlarged)[: labels.shape[0], : labels.shape[1]].astype(labels.dtype)
+
+
+def cell_areas(mask: np.ndarray, factor: int) -> np.ndarray:
+    """Return the share that a mask has of each cell."""
+    return mask.reshape(mask.shape[0] // factor, factor, -1, factor).mean((1, 3))
+
+
+def likeliest(shares: dict[int, np.ndarray]) -> np.ndarray:
+    """Return the object with the largest share of each place, 0 where background has more."""
+    ids, planes = np.array(list(shares)), np.stack(list(shares.values()))
+    best = planes.max(axis=0)
+    return np.where(best > 1 - planes.sum(axis=0), ids[planes.argmax(axis=0)], 0)
 
 
 def compare(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -90,11 +118,13 @@ def compare(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {"J": float(j), "F": float(f)}
 
 
-def score(folder: Path, frames: list[int], factor: int, options: dict[str, Any]) -> dict[str, Any]:
+def score(
+    folder: Path, frames: list[int], factor: int, options: dict[str, Any], kind: str = "areas"
+) -> dict[str, Any]:
     """Return J and F of one sequence at one factor, before and after."""
     truth = [open_labels(folder / "labels.tif")[t] for t in frames]
     images = open_frames(folder / "images.tif")
-    coarse = [coarsen(labels, factor) if factor > 1 else labels for labels in truth]
+    coarse = [coarsen(labels, factor, kind) if factor > 1 else labels for labels in truth]
     labels = np.zeros((images.n_frames, *images.shape), np.uint16)
     labels[frames] = coarse
     config = RefinementConfig(factor=factor if factor > 1 else 4)
@@ -107,6 +137,82 @@ def score(folder: Path, frames: list[int], factor: int, options: dict[str, Any])
         name: {key: fmean(figures[key] for figures in found) for key in ("J", "F")}
         for name, found in pairs.items()
     }
+
+
+def propagate(
+    frames: FrameStack, prompt: np.ndarray, n_frames: int, **choice: Any
+) -> tuple[list[np.ndarray], float]:
+    """Return the labels of the frames after the first one, and the seconds it took."""
+    with Session(frames, **choice) as session:
+        session.add_mask(0, prompt)
+        session.estimate()  # loads the engine
+        started = time.perf_counter()
+        for _ in session.propagate(frames=(0, n_frames - 1)):
+            pass
+        seconds = time.perf_counter() - started
+        return [np.asarray(session.labels[t]) for t in range(1, n_frames)], seconds
+
+
+def score_labels(labels: list[np.ndarray], truth: list[np.ndarray]) -> dict[str, float]:
+    """Return the mean J and F over the frames on which the truth holds any object."""
+    found = [compare(a, b) for a, b in zip(labels, truth, strict=True) if b.any()]
+    return {key: fmean(scores[key] for scores in found) for key in ("J", "F")}
+
+
+def keep(labels: np.ndarray, ids: list[int]) -> np.ndarray:
+    """Return labels without other objects."""
+    return np.where(np.isin(labels, ids), labels, 0).astype(np.uint16)
+
+
+def compact_on_large(folder: Path, n_frames: int, device: str) -> dict[str, Any]:
+    """Return J, F and seconds of the compact engine on objects larger than their window."""
+    truth = open_labels(folder / "labels.tif")
+    frames = open_frames(folder / "images.tif")
+    sides = {
+        i: max(part.stop - part.start for part in window)
+        for i, window in enumerate(ndimage.find_objects(truth[0]), start=1)
+        if window is not None
+    }
+    large = [i for i, side in sides.items() if CONTEXT * side > WINDOW_SIZE]
+    wanted = [keep(truth[t], large) for t in range(1, n_frames)]
+    result: dict[str, Any] = {"objects": len(large)}
+    for name, refine in (("bilinear", "no"), ("refined", "full")):
+        config = CompactConfig(refine=refine)
+        labels, seconds = propagate(
+            frames, keep(truth[0], large), n_frames, config=config, device=device
+        )
+        result[name] = {**score_labels(labels, wanted), "seconds": seconds}
+    result["time"] = result["refined"]["seconds"] / result["bilinear"]["seconds"]
+    return result
+
+
+def mast_at_scales(side: int, n_frames: int, weights: str | None, device: str) -> dict[str, Any]:
+    """Return J, F and seconds of MAST on simulated frames, at full scale and refined from less."""
+    scenario = Scenario(
+        Modality.FLUORESCENCE,
+        shape=(side, side),
+        n_frames=n_frames,
+        n_cells=max(4, (side // 100) ** 2),
+        diameter=64.0,
+        division_rate=0.0,
+    )
+    movie = simulate(scenario, seed=0)
+    ids = np.unique(movie.labels[0])[1:].tolist()
+    wanted = [keep(frame, ids) for frame in movie.labels[1:]]
+    result: dict[str, Any] = {"side": side, "objects": len(ids)}
+    for refine in ("no", "full", "half", "quarter"):
+        labels, seconds = propagate(
+            FrameStack(movie.images, axes="TYX"),
+            movie.labels[0],
+            n_frames,
+            engine="mast",
+            config=MastConfig(refine=refine),
+            weights=weights,
+            device=device,
+        )
+        scores = score_labels(labels, wanted)
+        result[refine] = {**scores, "seconds_per_frame": seconds / (n_frames - 1)}
+    return result
 
 
 def time_against_length(options: dict[str, Any]) -> list[dict[str, float]]:
@@ -135,7 +241,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reference", default=os.environ.get("NAPARI_VOS_REFERENCE"))
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--frames", type=int, default=5, help="annotated frames per sequence")
+    parser.add_argument("--length", type=int, default=15, help="frames to propagate")
+    parser.add_argument("--side", type=int, default=2048, help="of the frames for MAST")
+    parser.add_argument("--mast-length", type=int, default=4, help="frames for MAST")
+    parser.add_argument("--mast-weights", help="file; the shipped weights if not given")
     parser.add_argument("--weights", help="file; the shipped weights if not given")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
@@ -143,23 +254,41 @@ def main() -> None:
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
 
+    data = Path(args.reference) / "data"
     options = {"weights": args.weights, "device": args.device}
-    sequences: dict[str, Any] = {}
-    for name in args.sequences:
-        folder = Path(args.reference) / "data" / name
-        frames = annotated_frames(folder, args.frames)
-        sequences[name] = {}
-        for factor in FACTORS:
-            found = sequences[name][factor] = score(folder, frames, factor, options)
-            line = "  ".join(f"{m} J {s['J']:.3f} F {s['F']:.3f}" for m, s in found.items())
-            print(f"{name:18} x{factor}  {line}", file=sys.stderr)
-    timed = time_against_length(options)
-    report = {"weights": args.weights, "sequences": sequences, "time": timed}
+    report: dict[str, Any] = {"weights": args.weights}
+    if "coarse" in args.parts:
+        report["coarse"] = {}
+        for name in args.sequences:
+            frames = annotated_frames(data / name, args.frames)
+            found = report["coarse"][name] = {}
+            for kind, factor in itertools.product(KINDS, FACTORS):
+                scores = score(data / name, frames, factor, options, kind)
+                found.setdefault(kind, {})[factor] = scores
+                tell(f"{name:18} {kind} x{factor}", scores)
+    if "compact" in args.parts:
+        report["compact"] = {}
+        for name in (each for each in args.sequences if each in LARGE):
+            found = compact_on_large(data / name, args.length, args.device)
+            report["compact"][name] = found
+            tell(f"{name:18} compact, time x {found['time']:.2f}", found)
+    if "mast" in args.parts:
+        found = mast_at_scales(args.side, args.mast_length, args.mast_weights, args.device)
+        report["mast"] = found
+        tell(f"MAST {args.side}", found)
+    if "time" in args.parts:
+        report["time"] = time_against_length(options)
     text = json.dumps(report, indent=1)
     if args.out:
         args.out.write_text(text + "\n", encoding="utf-8")
     else:
         print(text)
+
+
+def tell(what: str, found: dict[str, Any]) -> None:
+    scores = {method: figures for method, figures in found.items() if isinstance(figures, dict)}
+    line = "  ".join(f"{method} J {s['J']:.3f} F {s['F']:.3f}" for method, s in scores.items())
+    print(f"{what}  {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ def truth():
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
-def test_coarse_labels_lose_only_borders(truth, factor):
+@pytest.mark.parametrize("kind", ["masks", "areas"])
+def test_coarse_labels_lose_only_borders(truth, factor, kind):
     from refinement import coarsen, compare
 
-    coarse = coarsen(truth, factor)
+    coarse = coarsen(truth, factor, kind)
     assert coarse.shape == truth.shape
     assert (coarse != truth).any()
     assert set(np.unique(coarse)) == {0, 4, 9}
@@ -34,7 +35,15 @@ def test_coarse_labels_lose_only_borders(truth, factor):
     assert 0.75 < scores["J"] < 1
     assert compare(truth, truth) == {"J": 1.0, "F": 1.0}
     if factor > 2:
-        assert scores["J"] < compare(coarsen(truth, factor // 2), truth)["J"]
+        assert scores["J"] < compare(coarsen(truth, factor // 2, kind), truth)["J"]
+
+
+def test_masks_lose_more_than_areas(truth):
+    from refinement import coarsen, compare
+
+    masks, areas = (compare(coarsen(truth, 4, kind), truth) for kind in ("masks", "areas"))
+    assert masks["J"] < areas["J"]
+    assert masks["F"] < areas["F"]
 
 
 def test_a_constant_image_keeps_what_was_given(truth, tmp_path):
