@@ -16,7 +16,6 @@ from napari_vos.engines.tiles import Tile, TiledDetections, cover
 from napari_vos.engines.windows import standardize
 from napari_vos.engines.yolact_detections import YolactDetections
 from napari_vos.engines.yolact_network import RunningYolact
-from napari_vos.errors import WeightsError
 from napari_vos.networks.yolact import select_candidates
 
 if TYPE_CHECKING:
@@ -63,15 +62,9 @@ class CellDetector:
         Raises
         ------
         NapariVosError
-            If there are no weights, or the weights, the device or the precision
-            can't be used.
+            If the weights, the device or the precision can't be used.
         """
         config = config or CellsConfig()
-        if weights is None and "cells" not in {entry.name for entry in checkpoints.registered()}:
-            raise WeightsError(
-                "The package has no weights of the detector 'cells' yet. Make them with "
-                "'napari-vos train instances', and name the file."
-            )
         path = checkpoints.resolve(weights, "cells")
         running = RunningYolact.load(
             "cells", "cells", path, config, device=device, precision=precision

@@ -17,12 +17,12 @@ from napari_vos.configs import CellsConfig
 from napari_vos.engines.cells import CellDetector
 from napari_vos.engines.yolact_network import RunningYolact
 from napari_vos.metrics import InstanceScores
-from napari_vos.networks.yolact import CELLS, Yolact
 from napari_vos.training.fields import Fields, sample_field
 from napari_vos.training.instances import compare
 from napari_vos.training.loop import Fitted, Learner, write_weights
 
 if TYPE_CHECKING:
+    from napari_vos.networks.yolact import Yolact
     from napari_vos.training.own_labels import AnnotatedFrames
 
 CHECKS = 10
@@ -56,8 +56,7 @@ class OwnCellsTraining:
         Folder for the checkpoint, the weights, and `progress.png`. A run that finds a
         checkpoint there goes on with it.
     start_from
-        Weights to begin with; None for those in the package, or random ones if
-        there are none.
+        Weights to begin with; None for those in the package.
     minutes
         Time to train at most; the learning rate falls to 0 over it.
     batch_size
@@ -268,9 +267,5 @@ class _Training:
 
 
 def _start(recipe: OwnCellsTraining) -> Yolact:
-    is_shipped = "cells" in {entry.name for entry in checkpoints.registered()}
-    if recipe.start_from is None and not is_shipped:
-        torch.manual_seed(recipe.seed)
-        return Yolact(CELLS, n_classes=2)
     path = checkpoints.resolve(recipe.start_from, "cells")
     return cast("Yolact", checkpoints.load_network("cells", path))
