@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -172,7 +172,7 @@ class StackAdaptation:
         finally:
             self.outcome = self._judge(learning, annotated, pair, before)
 
-    def _lessons(self, annotated: Mapping[int, NDArray[np.uint16]]) -> Lessons:
+    def _lessons(self, annotated: Mapping[int, NDArray[np.uint16]]) -> Lessons[Any]:
         from napari_vos.checkpoints import resolve
 
         match self._choice.name:

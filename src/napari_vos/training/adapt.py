@@ -60,8 +60,6 @@ class Lessons(Protocol[Batch]):
     ----------
     name
         Of the network.
-    network
-        It, with the weights to start from.
     learning_rate
         Its highest value.
     batch_size
@@ -71,10 +69,14 @@ class Lessons(Protocol[Batch]):
     """
 
     name: str
-    network: nn.Module
     learning_rate: float
     batch_size: int
     clip_bytes: int
+
+    @property
+    def network(self) -> nn.Module:
+        """It, with the weights to start from."""
+        ...
 
     def batch(self, rng: np.random.Generator, size: int) -> Batch:
         """Return `size` clips, all choices made by `rng`."""

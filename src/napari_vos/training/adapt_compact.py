@@ -72,7 +72,7 @@ class CompactLessons:
     name = "compact"
     learning_rate = 2e-4
     batch_size = 4
-    clip_bytes = 160 << 20
+    clip_bytes = 96 << 20
     length = 6
     """Frames of a clip."""
 
