@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
     parser.add_argument("--frames", type=int, help="the first so many; all if not given")
     parser.add_argument("--every", type=int, default=5, help="look on every so many frames")
-    parser.add_argument("--score", type=float, default=0.5)
+    parser.add_argument("--score", type=float, default=0.4)
     parser.add_argument("--weights", help="of the engine; the shipped ones if not given")
     parser.add_argument("--detector-weights", help="file; the shipped weights if not given")
     parser.add_argument("--device", default="auto")

@@ -208,7 +208,7 @@ class SessionNewcomers(SessionLineage):
         *,
         every: int = 5,
         frames: tuple[int, int] | None = None,
-        score: float = 0.5,
+        score: float = 0.4,
         overlap: float = 0.5,
     ) -> Survey:
         """Look for instances that no object explains, and for those that confirm one.

@@ -259,7 +259,7 @@ class Session(SessionNewcomers):
         *,
         every: int = 5,
         frames: tuple[int, int] | None = None,
-        score: float = 0.5,
+        score: float = 0.4,
         overlap: float = 0.5,
     ) -> Generator[Progress]:
         """Propagate what is pending, then find newcomers frame by frame and propagate them.

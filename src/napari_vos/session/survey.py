@@ -46,7 +46,7 @@ class Search:
     """
 
     every: int = 5
-    score: float = 0.5
+    score: float = 0.4
     overlap: float = 0.5
 
     def __post_init__(self) -> None:
