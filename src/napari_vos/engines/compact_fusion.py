@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from napari_vos.engines.fusion import add_to
+from napari_vos.engines.fusion import add_to, blend
 from napari_vos.engines.places import Place, crop, paste, place_around, region_of
 from napari_vos.engines.tracks import outline_of
+from napari_vos.engines.windows import SMALLEST_SIDE, WINDOW_SIZE, window_side
 from napari_vos.networks.memory import attend_differences
-from napari_vos.store.evidence import ObjectEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +22,26 @@ if TYPE_CHECKING:
 
     from napari_vos.engines.base import EvidenceReader, Span
     from napari_vos.engines.compact import CompactPropagator
+    from napari_vos.store.evidence import ObjectEvidence
 
 ROOM = 1.2
 """Side of a window relative to the box around both masks, at least."""
+
+
+def trust_in(extent: float) -> float:
+    """Return how far to believe the network about an object; the rest is blended by distance.
+
+    Not at all in windows of the smallest side, fully in those that show each pixel
+    of the frame at least as it is: of enlarged objects it has seen few, and draws
+    worse borders than they had.
+
+    Parameters
+    ----------
+    extent
+        Longest side of the object's box, in data pixels.
+    """
+    side = float(window_side(torch.tensor(extent)))
+    return min(1.0, (side - SMALLEST_SIDE) / (WINDOW_SIZE - SMALLEST_SIDE))
 
 
 class FusionWindow(NamedTuple):
@@ -87,15 +105,15 @@ class WindowFusion:
         windows = self.windows(t, new, old)
         answers = self.engine.fuse([window for _, window in windows.values()])
         fused = dict(new)
-        for (object_id, (place, window)), probability in zip(windows.items(), answers, strict=True):
+        for (i, (place, window)), probability in zip(windows.items(), answers, strict=True):
             pasted = paste(probability, place, self.shape)
             if pasted is not None:
-                share = float(window.distance[0])
-                confidence = (
-                    share * new[object_id].confidence + (1 - share) * old[object_id].confidence
-                )
-                fused[object_id] = ObjectEvidence(
-                    object_id, *pasted, confidence, new[object_id].source
+                linear = blend(new[i], old[i], float(window.distance[0]))
+                box, mask = pasted
+                fused[i] = blend(
+                    replace(linear, box=box, probability=mask),
+                    linear,
+                    trust_in(self._extent_of([new[i], old[i]])),
                 )
         return list(fused.values())
 
@@ -163,6 +181,11 @@ class WindowFusion:
                 key, torch.cat([difference.clamp(0, 1), (-difference).clamp(0, 1)])
             )
         return changes
+
+    def _extent_of(self, masks: Sequence[ObjectEvidence]) -> float:
+        """Return the longest side of the larger mask's box; 0 if there is nothing."""
+        outlines = [outline_of(mask, self.shape) for mask in masks]
+        return max((outline.extent for outline in outlines if outline is not None), default=0.0)
 
     def _place_of(self, masks: Sequence[ObjectEvidence]) -> Place | None:
         """Return a window that shows all of the masks; None if there is nothing."""
