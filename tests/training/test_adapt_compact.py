@@ -117,3 +117,16 @@ def test_what_nothing_can_be_learned_from_is_refused(tmp_path: Path) -> None:
         CompactLessons(FrameStack(image[None], axes="TYX"), {0: labels}, weights)
     with pytest.raises(FramesError, match="constant"):
         CompactLessons(FrameStack(np.ones((3, *SHAPE)), axes="TYX"), {0: labels}, weights)
+
+
+def test_frames_smaller_than_a_window_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapt_compact, "REHEARSED", 0.0)
+    images = np.random.default_rng(0).integers(0, 1000, (2, 14, 19)).astype(np.uint16)
+    labels = np.zeros(images.shape[1:], np.uint16)
+    labels[3:9, 4:11] = 5
+    frames = FrameStack(images, axes="TYX")
+    lessons = CompactLessons(frames, {1: labels}, checkpoints.resolve(None, "compact"))
+    clips = lessons.batch(np.random.default_rng(0), 1)
+    losses = lessons.losses(lessons.network, clips, torch.Generator().manual_seed(0))
+    assert bool(torch.isfinite(losses.total))
+    assert float(clips.visible.mean()) < 0.8

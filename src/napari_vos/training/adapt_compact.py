@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import count
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -22,6 +23,7 @@ from napari_vos.errors import PromptError
 from napari_vos.store.evidence import window_of
 from napari_vos.training.adapt import check_frames
 from napari_vos.training.clips import Clips, Track, collate, find_tracks, sample_clip
+from napari_vos.training.compact import ENDING_SHARE
 from napari_vos.training.rollout import Losses, roll_out
 from napari_vos.training.scenes import FIRST_SEED, Scene, simulate_scene
 
@@ -96,6 +98,7 @@ class CompactLessons:
                 "compact engine learns from marked frames: paint the objects of at least one."
             )
         self._scenes: list[tuple[Scene, list[Track]]] = []
+        self._seeds = count(FIRST_SEED)
         self._rehearsed = 0
 
     def batch(self, rng: np.random.Generator, size: int) -> Clips:
@@ -108,21 +111,26 @@ class CompactLessons:
 
     def _clip(self, rng: np.random.Generator) -> Clips:
         if rng.random() < REHEARSED:
-            scene, tracks = self._simulated(rng)
-            track = tracks[int(rng.integers(len(tracks)))]
+            scene, track = self._simulated(rng)
         else:
             index, object_id = self._objects[int(rng.integers(len(self._objects)))]
             image, labels = self._frames[index]
             scene, track = dream(rng, image, labels, object_id, n_frames=self.length + 2)
         return sample_clip(rng, scene, track, length=self.length)
 
-    def _simulated(self, rng: np.random.Generator) -> tuple[Scene, list[Track]]:
-        number, turn = divmod(self._rehearsed, CLIPS_PER_SCENE)
+    def _simulated(self, rng: np.random.Generator) -> tuple[Scene, Track]:
+        if self._rehearsed % CLIPS_PER_SCENE == 0:
+            tracks: list[Track] = []
+            while not tracks:
+                scene = simulate_scene(next(self._seeds))
+                tracks = find_tracks(scene, 0)
+            self._scenes = [*self._scenes, (scene, tracks)][-N_SCENES:]
         self._rehearsed += 1
-        if turn == 0 or not self._scenes:
-            scene = simulate_scene(FIRST_SEED + number)
-            self._scenes = [*self._scenes, (scene, find_tracks(scene, 0))][-N_SCENES:]
-        return self._scenes[int(rng.integers(len(self._scenes)))]
+        scene, tracks = self._scenes[int(rng.integers(len(self._scenes)))]
+        ending = [track for track in tracks if track.ends]
+        if ending and rng.random() < ENDING_SHARE:
+            tracks = ending
+        return scene, tracks[int(rng.integers(len(tracks)))]
 
 
 def dream(
