@@ -20,12 +20,14 @@ class Seen:
     scores: list[float]
     name: str = ""
 
-    def instances(self, *, score: float, overlap: float) -> FrameInstances:
+    def instances(self, *, score: float, overlap: float, kind: int | None = None) -> FrameInstances:
         count = len(self.scores)
         scores = np.array(self.scores, np.float32)
         return FrameInstances(self.labels, scores, np.zeros(count, int), np.zeros((count, 4)))
 
-    def combination(self, label: int, *, score: float, overlap: float) -> tuple[str, int]:
+    def combination(
+        self, label: int, *, score: float, overlap: float, kind: int | None = None
+    ) -> tuple[str, int]:
         return self.name, label
 
 

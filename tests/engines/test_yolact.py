@@ -93,6 +93,17 @@ def test_thresholds() -> None:
     assert (loose.labels == 2).sum() == 12  # the column that the better one leaves
 
 
+def test_one_class_alone() -> None:
+    raw = detections([LEFT, NEAR_LEFT, RIGHT], [[0.6, 0.1], [0.4, 0.9], [0.2, 0.5]], [1, 1, 1])
+    first = raw.instances(score=0.3, overlap=0.5, kind=0)
+    assert first.scores.tolist() == pytest.approx([0.6])
+    assert first.classes.tolist() == [0]
+    second = raw.instances(score=0.3, overlap=0.5, kind=1)
+    assert second.scores.tolist() == pytest.approx([0.9, 0.5])
+    assert second.classes.tolist() == [1, 1]
+    assert not raw.instances(score=0, overlap=0.5, kind=7).labels.any()
+
+
 def test_an_empty_mask_is_no_instance() -> None:
     found = detections([LEFT, RIGHT], [[0.9], [0.8]], [-1, 1]).instances(score=0.3, overlap=0.5)
     assert found.scores.tolist() == pytest.approx([0.8])

@@ -26,9 +26,10 @@ class FakeRaw:
     def __init__(self, t: int, shape: tuple[int, int]) -> None:
         self.t, self.shape = t, shape
 
-    def instances(self, *, score: float, overlap: float) -> FrameInstances:
+    def instances(self, *, score: float, overlap: float, kind: int | None = None) -> FrameInstances:
         assert threading.current_thread() is not threading.main_thread()
-        scores = [each for each in (0.9, 0.6, 0.2) if each > score]
+        known = (0.9, 0.6, 0.2) if kind is None else (0.9,) if kind == 15 else ()
+        scores = [each for each in known if each > score]
         labels = np.zeros(self.shape, np.uint16)
         for number in range(1, len(scores) + 1):
             labels[self.t : self.t + 2, 4 * number : 4 * number + 2] = number
@@ -36,7 +37,9 @@ class FakeRaw:
         kinds = np.zeros(len(scores), np.int64)
         return FrameInstances(labels, np.array(scores, np.float32), kinds, boxes)
 
-    def combination(self, label: int, *, score: float, overlap: float) -> Combination:
+    def combination(
+        self, label: int, *, score: float, overlap: float, kind: int | None = None
+    ) -> Combination:
         assert threading.current_thread() is not threading.main_thread()
         prototypes = np.zeros((2, 4, 6), np.float32)
         prototypes[0, :, :3] = prototypes[1, 2:] = 1
@@ -195,6 +198,20 @@ def test_instances_become_prompts_and_the_layer_the_users(window: Window) -> Non
     window.widget.form.score.value = 0.95
     window.finish()
     assert window.counts[5] == 9
+
+
+def test_the_class_of_a_published_model_acts_at_once(window: Window) -> None:
+    form = window.widget.form
+    assert form.kind.native.isHidden()
+    form.detector.value = "yolact"
+    assert not form.kind.native.isHidden()
+    window.press("detect")
+    window.finish()
+    for kind, count in (("cat", 1), ("dog", 0), ("all", 2)):
+        form.kind.value = kind
+        assert window.finish() is Finish.COMPLETED
+        assert window.counts[5] == count
+    assert window.looked == [5]
 
 
 def test_prototypes_of_the_selected_instance_are_shown(window: Window) -> None:

@@ -37,6 +37,7 @@ class Thresholds:
 
     score: float = 0.3
     overlap: float = 0.5
+    kind: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -238,7 +238,7 @@ class RawDetections(Protocol):
         """Main memory it takes, about."""
         ...
 
-    def instances(self, *, score: float, overlap: float) -> FrameInstances:
+    def instances(self, *, score: float, overlap: float, kind: int | None = None) -> FrameInstances:
         """Return the instances these thresholds leave.
 
         Parameters
@@ -248,10 +248,14 @@ class RawDetections(Protocol):
         overlap
             In [0, 1]: of two whose boxes overlap (IoU) more the better is kept,
             and so it is if better ones cover more of a mask.
+        kind
+            The class to look for; None for all.
         """
         ...
 
-    def combination(self, label: int, *, score: float, overlap: float) -> Combination:
+    def combination(
+        self, label: int, *, score: float, overlap: float, kind: int | None = None
+    ) -> Combination:
         """Return how a mask is made; `label` is one that `instances` gives at these thresholds."""
         ...
 

@@ -79,14 +79,16 @@ class TiledDetections:
         """Main memory of what was seen."""
         return sum(raw.nbytes for raw in self.seen)
 
-    def instances(self, *, score: float = 0.3, overlap: float = 0.5) -> FrameInstances:
+    def instances(
+        self, *, score: float = 0.3, overlap: float = 0.5, kind: int | None = None
+    ) -> FrameInstances:
         """Return what these thresholds leave; see `RawDetections.instances`.
 
         Parts of an instance on several tiles are joined. A part that is cut by
         its tile's edge, and lies on another tile that shows more of it, is left
         to that tile.
         """
-        labels, shown = self._find(score, overlap)
+        labels, shown = self._find(score, overlap, kind)
         corners = [[*(s.start for s in part.box), *(s.stop for s in part.box)] for part in shown]
         return FrameInstances(
             labels,
@@ -95,15 +97,20 @@ class TiledDetections:
             np.array(corners, np.float32).reshape(-1, 4),
         )
 
-    def combination(self, label: int, *, score: float, overlap: float) -> Combination:
+    def combination(
+        self, label: int, *, score: float, overlap: float, kind: int | None = None
+    ) -> Combination:
         """Return how the most certain part of a mask is made; see `RawDetections.combination`."""
-        _, shown = self._find(score, overlap)
+        _, shown = self._find(score, overlap, kind)
         part = shown[label - 1]
-        return self.seen[part.tile].combination(part.number, score=score, overlap=overlap)
+        seen = self.seen[part.tile]
+        return seen.combination(part.number, score=score, overlap=overlap, kind=kind)
 
-    def _find(self, score: float, overlap: float) -> tuple[NDArray[np.uint16], list[_Part]]:
+    def _find(
+        self, score: float, overlap: float, kind: int | None
+    ) -> tuple[NDArray[np.uint16], list[_Part]]:
         """Return labels 1 to V, and the most certain part of each of these instances."""
-        found = [raw.instances(score=score, overlap=overlap) for raw in self.seen]
+        found = [raw.instances(score=score, overlap=overlap, kind=kind) for raw in self.seen]
         views = [tile.within(self.shape) for tile in self.tiles]
         labels = [
             instances.labels[: rows.stop - rows.start, : columns.stop - columns.start]

@@ -56,17 +56,21 @@ class YolactDetections:
         """Main memory of prototypes and candidates."""
         return sum(values.nbytes for values in (self.prototypes, *self.candidates))
 
-    def instances(self, *, score: float = 0.3, overlap: float = 0.5) -> FrameInstances:
+    def instances(
+        self, *, score: float = 0.3, overlap: float = 0.5, kind: int | None = None
+    ) -> FrameInstances:
         """Return what these thresholds leave; see `RawDetections.instances`."""
-        found, _, labels = self._find(score, overlap)
+        found, _, labels = self._find(score, overlap, kind)
         corners = in_pixels(found.boxes, self.size)
         return FrameInstances(
             labels, found.scores.numpy(), found.classes.numpy(), corners[:, [1, 0, 3, 2]].numpy()
         )
 
-    def combination(self, label: int, *, score: float, overlap: float) -> Combination:
+    def combination(
+        self, label: int, *, score: float, overlap: float, kind: int | None = None
+    ) -> Combination:
         """Return how a mask is made; see `RawDetections.combination`."""
-        found, masks, _ = self._find(score, overlap)
+        found, masks, _ = self._find(score, overlap, kind)
         return Combination(
             self.prototypes.movedim(-1, 0).numpy(),
             found.coefficients[label - 1].numpy(),
@@ -74,10 +78,17 @@ class YolactDetections:
         )
 
     @torch.inference_mode()
-    def _find(self, score: float, overlap: float) -> tuple[Detections, Tensor, NDArray[np.uint16]]:
+    def _find(
+        self, score: float, overlap: float, kind: int | None
+    ) -> tuple[Detections, Tensor, NDArray[np.uint16]]:
         """Return the visible instances, their small masks, and the labels they come to."""
+        candidates = self.candidates
+        if kind is not None:
+            wanted = torch.zeros_like(candidates.scores)
+            wanted[:, kind : kind + 1] = candidates.scores[:, kind : kind + 1]
+            candidates = candidates._replace(scores=wanted)
         detections = suppress_across_classes(
-            self.candidates,
+            candidates,
             overlap=overlap,
             top_k=2 * self.max_instances,
             max_detections=self.max_instances,

@@ -75,8 +75,8 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         self.cancel.clicked.connect(self._stop)
         self.use.clicked.connect(self._hand_over)
         self.explain.clicked.connect(self._explain)
-        for slider in (form.score, form.overlap):
-            slider.changed.connect(self._apply)
+        for field in (form.score, form.overlap, form.kind):
+            field.changed.connect(self._apply)
         self.training.train.clicked.connect(self._train)
         self.training.trained.connect(self._use_trained)
         self.native.destroyed.connect(self._leave)

@@ -19,7 +19,10 @@ from napari_vos._napari.detection import DetectorOptions, Thresholds
 from napari_vos._napari.settings import read_setting
 from napari_vos.configs import CellsConfig
 from napari_vos.engines import DETECTORS, PUBLISHED
+from napari_vos.engines.coco import CLASSES
 from napari_vos.widgets.form import DEVICES, PRECISIONS, chosen_path, layer_choice
+
+ALL_CLASSES = "all"
 
 SHOWN, SOME, ALL = FRAMES = ("this frame", "some frames", "all frames")
 
@@ -87,6 +90,11 @@ class DetectForm:
             value=0.5,
             tooltip="Of two that overlap (IoU) more the worse is left out; no new search needed.",
         )
+        self.kind = ComboBox(
+            label="class",
+            choices=(ALL_CLASSES, *CLASSES),
+            tooltip="Of the classes that published models know; no new search needed.",
+        )
         self.container: Container[Any] = Container(
             widgets=[
                 self.image,
@@ -100,6 +108,7 @@ class DetectForm:
                 self.span,
                 self.score,
                 self.overlap,
+                self.kind,
             ]
         )
         for field in (self.image, self.detector, self.frames):
@@ -126,8 +135,10 @@ class DetectForm:
 
     @property
     def thresholds(self) -> Thresholds:
-        """Where the sliders are."""
-        return Thresholds(self.score.value, self.overlap.value)
+        """Where the sliders are, and the class that is asked for."""
+        is_chosen = self.detector.value == "yolact" and self.kind.value != ALL_CLASSES
+        kind = CLASSES.index(self.kind.value) if is_chosen else None
+        return Thresholds(self.score.value, self.overlap.value, kind)
 
     def fit(self) -> None:
         """Ask for what the detector needs, and offer the frames of the images."""
@@ -135,6 +146,7 @@ class DetectForm:
         self.published.visible = address is not None
         self.published.value = f'Weights are <a href="{address}">published by the authors</a>.'
         self.diameter.visible = self.detector.value == "cells"
+        self.kind.visible = self.detector.value == "yolact"
         self.span.visible = self.frames.value == SOME
         layer = self.image.value
         if layer is None or layer.ndim < 3:
