@@ -44,10 +44,10 @@ FEWEST_PIXELS = 3
 """A mask of fewer pixels has vanished, unless it was that small before."""
 
 SHRUNK = 0.75
-"""Ratio of the areas of two frames below which a cell may be about to divide."""
+"""Ratio of the areas of two frames below which a compact cell may be about to divide."""
 
-COMPACT = 0.4
-"""Share of its box, made square, that a cell about to divide fills at least."""
+CONDENSED = 0.6
+"""Ratio below which it is: on the next frame its daughters are there."""
 
 
 class SpanRun:
@@ -82,10 +82,15 @@ class SpanRun:
         """Predict frame `t`, the one after the last."""
         previous = self.evidence.read(self.last)
         outlines = self._outlines(self.last, self.tracks)
-        lost = [i for i in self.tracks if i not in outlines or self.bank.size(i) == 0]
-        ends = [ObjectEnd(object_id, t, EndReason.VANISHED) for object_id in lost]
-        for object_id in lost:
-            self._forget(object_id)
+        lost = {
+            i: EndReason.VANISHED
+            for i in self.tracks
+            if i not in outlines or self.bank.size(i) == 0
+        }
+        divided = {i: EndReason.DIVIDED for i in outlines if self._has_divided(i, outlines[i])}
+        ends = [ObjectEnd(object_id, t, reason) for object_id, reason in (lost | divided).items()]
+        for end in ends:
+            self._forget(end.object_id)
         places = {i: place_around(outlines[i], track.extent) for i, track in self.tracks.items()}
         before = self._views(self.last, places, previous)
         found = self._look(t, self._expected(places), before)
@@ -172,6 +177,11 @@ class SpanRun:
                 )
         return FrameEvidence(t, objects, tuple(ends))
 
+    def _has_divided(self, object_id: int, before: Outline) -> bool:
+        """Tell whether a compact object has shrunk so much that it has divided by now."""
+        forward = self.span.direction > 0
+        return forward and before.is_compact and self.tracks[object_id].growth < CONDENSED
+
     def _has_condensed(self, object_id: int, area: int, before: Outline) -> bool:
         """Tell whether a compact object has shrunk on this frame or the one before.
 
@@ -181,8 +191,7 @@ class SpanRun:
         growth = self.tracks[object_id].growth
         if area:
             growth = min(growth, area / before.area)
-        is_compact = before.area > COMPACT * before.extent**2
-        return growth < SHRUNK and is_compact and not before.touches_border
+        return before.is_compact and growth < SHRUNK
 
     def fuse(self, t: int, new: Mapping[int, ObjectEvidence]) -> list[ObjectEvidence]:
         """Fuse what was found on frame `t` with what was believed before."""
@@ -254,6 +263,6 @@ class SpanRun:
 
 
 def _reason(before: Outline, *, condensed: bool) -> EndReason:
-    if before.touches_border:
+    if before.contact:
         return EndReason.LEFT
     return EndReason.DIVIDED if condensed else EndReason.VANISHED

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 MOTION_KEPT = 0.5
 EXTENT_KEPT = 0.6
 
+COMPACT = 0.4
+"""Share of its box, made square, that a round or barred body fills at least."""
+
+CUT = 0.5
+"""Contact with the border, relative to the extent, from which an object is cut off."""
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -30,14 +36,19 @@ class Outline:
         Longest side of the box around it.
     area
         Number of pixels.
-    touches_border
-        Whether the mask reaches the frame's border.
+    contact
+        Number of its pixels on the frame's border.
     """
 
     center: tuple[float, float]
     extent: float
     area: int
-    touches_border: bool
+    contact: int
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether it fills its box and isn't cut off by the frame's border."""
+        return self.area > COMPACT * self.extent**2 and self.contact < CUT * self.extent
 
 
 def outline_of(evidence: ObjectEvidence, shape: tuple[int, int]) -> Outline | None:
@@ -45,13 +56,13 @@ def outline_of(evidence: ObjectEvidence, shape: tuple[int, int]) -> Outline | No
     rows, columns = np.nonzero(evidence.probability > 0.5)
     if rows.size == 0:
         return None
-    top, bottom = rows.min() + evidence.box.top, rows.max() + evidence.box.top
-    left, right = columns.min() + evidence.box.left, columns.max() + evidence.box.left
+    rows, columns = rows + evidence.box.top, columns + evidence.box.left
+    on_border = np.isin(rows, (0, shape[0] - 1)) | np.isin(columns, (0, shape[1] - 1))
     return Outline(
-        (float(rows.mean() + evidence.box.top), float(columns.mean() + evidence.box.left)),
-        float(max(bottom - top, right - left) + 1),
+        (float(rows.mean()), float(columns.mean())),
+        float(max(np.ptp(rows), np.ptp(columns)) + 1),
         rows.size,
-        bool(top == 0 or left == 0 or bottom == shape[0] - 1 or right == shape[1] - 1),
+        int(on_border.sum()),
     )
 
 
