@@ -121,3 +121,21 @@ def test_a_mask_is_explained_by_the_tile_that_is_most_certain_of_it() -> None:
         assert raw.combination(int(label), score=0.3, overlap=0.5)[0] == "tile 0"
     numbers = {raw.combination(label, score=0.3, overlap=0.5)[1] for label in (1, 2)}
     assert numbers == {1, 2}
+
+
+def test_crumbs_of_a_mask_are_left_out() -> None:
+    truth = np.zeros(SHAPE, np.uint16)
+    truth[5:25, 5:25] = 1
+    truth[30:32, 30:32] = 1
+    found = look(truth).instances(score=0.3, overlap=0.5)
+    assert np.argwhere(found.labels).max() == 24
+    assert (found.labels > 0).sum() == 400
+    # What a better instance cuts in two keeps its larger half.
+    cut = np.zeros((2, *SHAPE), np.uint16)
+    cut[0, 5:45, 20:24] = 1
+    cut[1, 20:24, 5:45] = 1
+    tile = Tile(0, 0, 150)
+    seen = [Seen(labels, [score]) for labels, score in zip(cut, (0.9, 0.8), strict=True)]
+    two = TiledDetections((tile, tile), tuple(seen), SHAPE).instances(score=0.3, overlap=0.5)
+    assert (two.labels == 1).sum() == 160
+    assert (two.labels == 2).sum() == 21 * 4

@@ -86,7 +86,7 @@ class TiledDetections:
 
         Parts of an instance on several tiles are joined. A part that is cut by
         its tile's edge, and lies on another tile that shows more of it, is left
-        to that tile.
+        to that tile. Of an instance in several pieces the largest one is kept.
         """
         labels, shown = self._find(score, overlap, kind)
         corners = [[*(s.start for s in part.box), *(s.stop for s in part.box)] for part in shown]
@@ -167,7 +167,8 @@ class TiledDetections:
                 inside = _moved(part.box, (tile.top, tile.left))
                 own = labels[part.tile][inside] == part.number
                 mask[_moved(part.box, (box[0].start, box[1].start))] |= own
-            free = mask & (canvas[box] == 0)
+            mask = _largest_piece(mask)
+            free = _largest_piece(mask & (canvas[box] == 0))
             if len(shown) < MAX_LABEL and free.sum() >= max(1, (1 - overlap) * mask.sum()):
                 shown.append(group[0]._replace(box=box))
                 canvas[box][free] = len(shown)
@@ -225,6 +226,14 @@ def _boxes(labels: NDArray[Any], tile: Tile) -> list[tuple[slice, slice] | None]
         None if box is None else _moved(box, (-tile.top, -tile.left))
         for box in ndimage.find_objects(labels)
     ]
+
+
+def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    pieces, n_pieces = ndimage.label(mask)
+    if n_pieces < 2:
+        return mask
+    largest = np.bincount(pieces.ravel())[1:].argmax() + 1
+    return np.asarray(pieces == largest)
 
 
 def _moved(box: tuple[slice, slice], origin: tuple[int, int]) -> tuple[slice, slice]:
