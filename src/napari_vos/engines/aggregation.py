@@ -17,7 +17,11 @@ SMALLEST = 1e-4
 
 
 def aggregate(
-    objects: Sequence[ObjectEvidence], frozen: Iterable[ObjectEvidence], shape: tuple[int, int]
+    objects: Sequence[ObjectEvidence],
+    frozen: Iterable[ObjectEvidence],
+    shape: tuple[int, int],
+    *,
+    gaps: bool = False,
 ) -> tuple[ObjectEvidence, ...]:
     """Make independent probabilities of overlapping objects compete.
 
@@ -34,6 +38,10 @@ def aggregate(
         Evidence that takes part and isn't changed.
     shape
         (Y, X) of the frame.
+    gaps
+        Whether the background has what the most probable object leaves, and not the
+        product: then a pixel between two objects stays background if neither
+        is likelier than not.
 
     Returns
     -------
@@ -50,6 +58,7 @@ def aggregate(
     area = min(bottom, shape[0]) - top, min(right, shape[1]) - left
     odds = np.zeros(area, np.float32)
     log_background = np.zeros(area, np.float32)
+    best = np.zeros(area, np.float32)
 
     def window(item: ObjectEvidence) -> tuple[slice, slice]:
         rows, columns = item.box.slices
@@ -62,10 +71,12 @@ def aggregate(
         probability = _clamped(item)
         odds[window(item)] += probability / (1 - probability)
         log_background[window(item)] += np.log1p(-probability)
+        best[window(item)] = np.maximum(best[window(item)], probability)
+    remainder = 1 - best if gaps else np.exp(log_background)
     result = []
     for item in objects:
         probability = _clamped(item)
-        background = np.clip(np.exp(log_background[window(item)]), 1e-7, 1 - SMALLEST)
+        background = np.clip(remainder[window(item)], 1e-7, 1 - SMALLEST)
         total = odds[window(item)] + background / (1 - background)
         aggregated = probability / (1 - probability) / total
         result.append(replace(item, probability=aggregated.astype(np.float16)))

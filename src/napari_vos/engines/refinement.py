@@ -305,7 +305,7 @@ def settle(
     kept: dict[int, ObjectEvidence] = {}
     while True:
         competing = [item for item in sharpened if item.object_id not in kept]
-        aggregated = aggregate(competing, [*frozen, *kept.values()], shape)
+        aggregated = aggregate(competing, [*frozen, *kept.values()], shape, gaps=True)
         lost = [
             item.object_id
             for item in aggregated

@@ -52,5 +52,5 @@ class ReducedImages:
         means = cells.mean(axis=(2, 4), dtype=np.float64)
         if self.dtype.kind != "f":
             means = np.rint(means)
-        reduced: NDArray[Any] = means.astype(self.dtype)
-        return reduced[tuple(rest)]
+        reduced: NDArray[Any] = means.astype(self.dtype)[tuple(rest)]
+        return reduced
