@@ -67,9 +67,9 @@ def labels(
 ) -> None:
     """Train the detector of cells on annotated frames of a time-lapse.
 
-    The last fifth of them is held out: the weights that find its cells best are kept, and
-    training ends when they don't become better. Called again with the same folder, a
-    stopped training goes on.
+    The last fifth of them is held out: the weights that find its cells best
+    are kept, and training ends when they don't become better. Called again
+    with the same folder, a stopped training goes on.
     """
     from napari_vos.io import open_frames, open_labels
     from napari_vos.training.own_cells import OwnCellsTraining, train
