@@ -122,7 +122,6 @@ class Recorder:
             duration=self._milliseconds,
             loop=0,
             quality=60,
-            method=6,
         )
 
 

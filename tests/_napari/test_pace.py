@@ -15,6 +15,12 @@ def test_rate_and_time_left() -> None:
     assert pace.describe(progress(4, 14404)) == "4 of 14404 frames, 4.0 frames/s, 1 h 0 min left"
 
 
+def test_slow_frames_are_told_one_by_one() -> None:
+    times = iter([0.0, 12.0])
+    pace = Pace(lambda: next(times))
+    assert pace.describe(progress(1, 6)) == "1 of 6 frames, 12.0 s/frame, 1 min 0 s left"
+
+
 def test_frames_of_an_earlier_run_do_not_count() -> None:
     times = iter([0.0, 1.0, 2.0])
     pace = Pace(lambda: next(times))

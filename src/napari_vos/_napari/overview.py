@@ -45,7 +45,7 @@ class Overview:
         self._session = session
         self._lock = Lock()
         self.is_read = False
-        session.frame_written.connect(self._read_frame)
+        session.frame_written.connect(self._note_frame)
         session.prompts_changed.connect(self._read_marks)
         session.round_finished.connect(self._read_marks)
 
@@ -73,6 +73,10 @@ class Overview:
         }
         return ", ".join(told + [note for note, where in notes.items() if where[t]])
 
+    def _note_frame(self, t: int) -> None:
+        self._read_frame(t)
+        self.is_pending[t] = False
+
     def _read_frame(self, t: int) -> None:
         # Two threads may read a frame at once: the one that comes later must see more.
         with self._lock:
@@ -81,7 +85,6 @@ class Overview:
             self.confidence[t] = np.mean(found) if found else np.nan
             self.lowest[t] = min(found, default=np.nan)
             self.has_end[t] = bool(summary.ended)
-            self.is_pending[t] = False
 
     def _read_marks(self) -> None:
         with self._lock:

@@ -25,17 +25,15 @@ class Pace:
         self._first: int | None = None
 
     def describe(self, progress: Progress) -> str:
-        """Return a line such as "frame 7 of 30, 4.1 frames/s, 6 s left"."""
+        """Return a line such as "7 of 30 frames, 4.1 frames/s, 6 s left"."""
         if self._first is None:
             # A resumed run has done frames that say nothing about the pace.
             self._first = progress.n_done - 1
         elapsed = max(self._clock() - self._started, 1e-6)
         rate = (progress.n_done - self._first) / elapsed
+        speed = f"{rate:.1f} frames/s" if rate >= 1 else f"{1 / rate:.1f} s/frame"
         left = (progress.n_total - progress.n_done) / rate
-        return (
-            f"{progress.n_done} of {progress.n_total} frames, {rate:.1f} frames/s, "
-            f"{_duration(left)} left"
-        )
+        return f"{progress.n_done} of {progress.n_total} frames, {speed}, {_duration(left)} left"
 
 
 def _duration(seconds: float) -> str:
