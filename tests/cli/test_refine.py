@@ -87,3 +87,28 @@ def test_training_takes_the_recipe(run, tmp_path, monkeypatch):
     code, _, err = run("train", "refinement", "--out", tmp_path, "--minutes", "3", "--seed", "4")
     assert (code, err) == (0, "step 20\n")
     assert asked == [refinement.RefinementTraining(out=tmp_path, minutes=3.0, seed=4)]
+
+
+@pytest.mark.parametrize(("engine", "scale"), [("compact", "full"), ("mast", "half")])
+def test_propagating_with_refinement(run_json, factory, images, prompts, tmp_path, engine, scale):
+    run_json(
+        "propagate", images, prompts, "-o", tmp_path / "out.tif", "--engine", engine, "--refine"
+    )
+    assert factory.arguments[0]["config"].refine == scale
+
+
+def test_refinement_keeps_the_other_settings(
+    run_json, factory, images, prompts, tmp_path, mivos_files
+):
+    propagation, fusion = mivos_files
+    weights = ("--weights", propagation, "--fusion-weights", fusion)
+    out = tmp_path / "out.tif"
+    run_json("propagate", images, prompts, "-o", out, "--engine", "mivos", *weights, "--refine")
+    config = factory.arguments[0]["config"]
+    assert (config.refine, config.fusion_weights) == ("half", str(fusion))
+
+
+def test_an_engine_that_cannot_be_refined(fails, images, prompts, tmp_path):
+    out = tmp_path / "out.tif"
+    said = fails("propagate", images, prompts, "-o", out, "--engine", "other", "--refine")
+    assert "'other'" in said

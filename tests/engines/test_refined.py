@@ -205,8 +205,10 @@ def weights(tmp_path, monkeypatch):
     from napari_vos import checkpoints
 
     torch.manual_seed(0)
+    network = RefinementNetwork()
+    torch.nn.init.ones_(network.head.predictor.bias)  # objects grow a little
     path = tmp_path / "refinement.safetensors"
-    save_file(RefinementNetwork().state_dict(), path)
+    save_file(network.state_dict(), path)
     shipped = [each for each in checkpoints.registered() if each.name != "refinement"]
     own = checkpoints.WeightsEntry("refinement", "refinement", path, {})
     monkeypatch.setattr(checkpoints, "registered", lambda: (*shipped, own))

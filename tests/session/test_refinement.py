@@ -15,8 +15,10 @@ from napari_vos.networks.refinement import RefinementNetwork
 def weights(tmp_path_factory):
     """Weights that were never trained."""
     torch.manual_seed(0)
+    network = RefinementNetwork()
+    torch.nn.init.ones_(network.head.predictor.bias)  # objects grow a little
     path = tmp_path_factory.mktemp("weights") / "refinement.safetensors"
-    save_file(RefinementNetwork().state_dict(), path)
+    save_file(network.state_dict(), path)
     return path
 
 

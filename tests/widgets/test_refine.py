@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import dask.array
@@ -14,9 +15,11 @@ import zarr
 from napari.utils.notifications import notification_manager
 from safetensors.torch import save_file
 
+from napari_vos.configs import CompactConfig, MastConfig, MivosConfig
 from napari_vos.networks.refinement import RefinementNetwork
 from napari_vos.session import Finish
 from napari_vos.session.refinement import RefinedLabels
+from napari_vos.widgets.form import PropagateForm
 from napari_vos.widgets.refine import RefineWidget
 from napari_vos.widgets.refine_form import parse_ids
 
@@ -281,7 +284,9 @@ def test_real_weights_and_a_constant_image(
     make_napari_viewer: Any, labels: np.ndarray, tmp_path: Any
 ) -> None:
     torch.manual_seed(0)
-    save_file(RefinementNetwork().state_dict(), tmp_path / "refinement.safetensors")
+    network = RefinementNetwork()
+    torch.nn.init.ones_(network.head.predictor.bias)  # objects grow a little
+    save_file(network.state_dict(), tmp_path / "refinement.safetensors")
     viewer = make_napari_viewer()
     viewer.add_image(np.full(labels.shape, 7, np.uint16), name="phase")
     viewer.add_labels(labels, name="masks")
@@ -299,3 +304,15 @@ def test_real_weights_and_a_constant_image(
     assert window.finish() is Finish.COMPLETED
     assert window.preview is not None
     assert set(np.unique(viewer.layers["masks"].data)) == {0, 1, 7}
+
+
+def test_the_switch_in_propagate(qapp: Any) -> None:
+    form = PropagateForm()
+    assert form.options.config is None
+    form.refine.value = True
+    assert form.options.config == CompactConfig(refine="full")
+    form.engine.value = "mast"
+    assert form.options.config == MastConfig(refine="half")
+    form.engine.value, form.fusion_weights.value = "mivos", Path("fusion.pth").absolute()
+    file = str(form.fusion_weights.value)
+    assert form.options.config == MivosConfig(refine="half", fusion_weights=file)
