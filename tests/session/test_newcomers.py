@@ -145,13 +145,15 @@ def test_where_all_is_right_nothing_is_looked_for(session, blocks, eyes):
     assert eyes.looked == [5]
 
 
-def test_ids_run_out(session, blocks, eyes):
-    session.add_mask(0, blocks(o65535=(2, 2)))
+def test_ids_run_out(session, blocks, eyes, monkeypatch):
+    session.add_mask(0, blocks(o65535=(2, 2), o1=(2, 20)))
     eyes.shown = {0: blocks(o1=(15, 2))}
-    assert session.find_newcomers().newcomers[0].object_id == 1
-    full = np.arange(1, 24 * 40 + 1).reshape(24, 40) * 68
-    session.add_mask(3, np.minimum(full, 65535))
-    assert session.find_newcomers().newcomers[0].object_id == 1
+    assert session.find_newcomers().newcomers[0].object_id == 2
+    monkeypatch.setattr("napari_vos.session.survey.MAX_OBJECT_ID", 2)
+    session.delete_object(65535)
+    session.add_mask(0, blocks(o2=(2, 2)))
+    with pytest.raises(PromptError, match="no id left for a newcomer: ids go up to 2"):
+        session.find_newcomers()
 
 
 def test_following_newcomers(session, blocks, eyes):
@@ -277,8 +279,19 @@ def test_without_weights(session, blocks):
         session.find_newcomers()
 
 
+def test_frames_that_objects_have_not_reached_are_left_out(session, blocks, eyes):
+    eyes.shown = {t: blocks(o1=(15, 20)) for t in range(12)}
+    session.add_mask(0, blocks(o7=(2, 2)))
+    for _ in session.propagate(frames=(0, 6)):
+        pass
+    assert session.find_newcomers(every=3).frames == (0, 3, 6)
+    session.run()
+    assert session.find_newcomers(every=3).frames == (0, 3, 6, 9)
+
+
 def test_frames_without_instances(session, blocks, eyes):
     session.add_mask(0, blocks(o7=(2, 2)))
+    session.run()
     survey = session.find_newcomers()
     assert survey.frames == (0, 5, 10)
     assert not survey.newcomers

@@ -16,6 +16,7 @@ from napari_vos.session.engine import EngineChoice, plan_of
 from napari_vos.session.lineage import SessionLineage
 from napari_vos.session.marks import ANY_OBJECT, MarkKind
 from napari_vos.session.merge import user_evidence, without_pixels
+from napari_vos.session.spans import plan_legs
 from napari_vos.session.survey import Search, Survey, free_ids, is_strange, survey_frames
 from napari_vos.store.evidence import Source
 from napari_vos.store.record import FrameRecord
@@ -215,7 +216,8 @@ class SessionNewcomers(SessionLineage):
 
         Nothing is changed: see `add_newcomers`. An instance is explained if objects cover more
         than 0.3 of it. One that is seen on several frames is found on the first of them.
-        Frames on which the user has said that all is right aren't looked at.
+        Frames to which objects are still to be propagated aren't looked at, nor those on which
+        the user has said that all is right.
 
         Parameters
         ----------
@@ -246,22 +248,25 @@ class SessionNewcomers(SessionLineage):
         yield from survey_frames(self._ledger, detector, chosen, search, said)
 
     def frames_to_survey(self, search: Search, frames: tuple[int, int] | None = None) -> list[int]:
-        """Return the frames of a search on which the user hasn't said that all is right.
+        """Return the frames of a search to which no object is still to be propagated.
+
+        Those on which the user has said that all is right are left out too.
 
         Raises
         ------
         PromptError
             If the range lies outside the stack.
         """
-        first, last = frames or (0, self._ledger.n_frames - 1)
-        chosen = range(self._check_frame(first), self._check_frame(last) + 1, search.every)
-        return [t for t in chosen if not is_settled(self._ledger, t)]
+        state = self._ledger.history.state
+        legs = plan_legs(state.marks, state.arms, self._ledger.n_frames)
+        pending = {t for leg in legs for t in leg.frames}
+        return [t for t in self._unsettled(search, frames) if t not in pending]
 
     def unchecked_frames(self, search: Search, frames: tuple[int, int] | None = None) -> list[int]:
         """Return those of a search that weren't looked at since the user's last word."""
         said = {"search": asdict(search), "detector": plan_of(self._make_detector())}
         checked = checked_frames(self._ledger, said)
-        return [t for t in self.frames_to_survey(search, frames) if t not in checked]
+        return [t for t in self._unsettled(search, frames) if t not in checked]
 
     def add_newcomers(self, survey: Survey) -> None:
         """Make objects of newcomers, in one step that can be undone.
@@ -277,6 +282,11 @@ class SessionNewcomers(SessionLineage):
         """
         if survey.frames:
             self._act(lambda: add_newcomers(self._ledger, survey))
+
+    def _unsettled(self, search: Search, frames: tuple[int, int] | None) -> list[int]:
+        first, last = frames or (0, self._ledger.n_frames - 1)
+        chosen = range(self._check_frame(first), self._check_frame(last) + 1, search.every)
+        return [t for t in chosen if not is_settled(self._ledger, t)]
 
     def _make_detector(self) -> Detector:
         """Return the detector; "cells" is told how large the user's objects are."""
