@@ -223,7 +223,7 @@ class CellsConfig:
         default=None,
         metadata={
             "help": "Typical diameter of objects in pixels: frames are scaled so that it becomes "
-            "32. None leaves them as they are.",
+            "36. None leaves them as they are.",
             "minimum": 4.0,
             "others": (None,),
         },

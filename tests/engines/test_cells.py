@@ -65,11 +65,19 @@ def test_a_frame_wider_than_the_network_sees(frames: FrameStack, weights: Path) 
 
 
 def test_the_typical_diameter_sets_the_scale(frames: FrameStack, weights: Path) -> None:
-    config = CellsConfig(diameter=8)
+    config = CellsConfig(diameter=9)
     detector = create_detector("cells", frames, weights=weights, config=config, device="cpu")
     raw = detector.detect(0)
     assert {tile.side for tile in raw.tiles} == {SIDE // 4}
     assert raw.instances(score=0.05, overlap=0.5).labels.shape == (90, 300)
+
+
+def test_large_cells_are_seen_on_tiles_hardly_larger_than_the_frame(
+    frames: FrameStack, weights: Path
+) -> None:
+    config = CellsConfig(diameter=100)
+    detector = create_detector("cells", frames, weights=weights, config=config, device="cpu")
+    assert [tile.side for tile in detector.detect(0).tiles] == [1.25 * 300]
 
 
 def test_tiles_are_scaled_and_continued() -> None:

@@ -30,7 +30,11 @@ OVERLAP = 1 / 4
 """What neighbouring tiles share, as a part of their side."""
 
 OBJECT_SIDE = 32
-"""Diameter that typical objects have in pixels of the network."""
+OBJECT_DIAMETER = 36
+"""Of typical objects in pixels of the network: of a square, and of a disk of the same area."""
+
+LARGEST = 1.25
+"""Side of a tile at most, as a part of the frame's: beyond a frame there is nothing to see."""
 
 BATCH = 8
 """Tiles looked at together."""
@@ -81,8 +85,10 @@ class CellDetector:
         """Return what there may be on frame `t`; see `Detector.detect`."""
         grey = torch.from_numpy(self.frames.normalized(t).mean(axis=0))
         image = show(grey[None, None].to(self.running.device))
-        diameter = self.config.diameter or OBJECT_SIDE
-        side = round(SIDE * diameter / OBJECT_SIDE)
+        side = SIDE
+        if self.config.diameter is not None:
+            wanted = SIDE * self.config.diameter / OBJECT_DIAMETER
+            side = round(min(wanted, LARGEST * max(self.frames.shape)))
         tiles = cover(self.frames.shape, side, round(side * OVERLAP))
         seen: list[YolactDetections] = []
         for first in range(0, len(tiles), BATCH):

@@ -10,7 +10,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from napari_vos.engines.cells import OBJECT_SIDE, SIDE, cut, show
+from napari_vos.engines.cells import LARGEST, OBJECT_SIDE, SIDE, cut, show
 from napari_vos.engines.tiles import Tile
 from napari_vos.frames import FrameStack
 from napari_vos.training.yolact import Truth
@@ -30,9 +30,6 @@ SMALLEST_AREA = 9
 
 SCALES = 0.55
 """Of objects, two thirds of which are seen within a factor of 1.7 of the typical size."""
-
-LARGEST = 1.25
-"""Side of a field at most, as a part of the frame's."""
 
 EMPTY_SHARE = 0.1
 """Share of the fields that are anywhere, not around an instance."""
