@@ -73,7 +73,7 @@ class OwnCellsTraining:
     start_from: Path | None = None
     minutes: float = 5.0
     batch_size: int = 4
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     held_out: float = 0.2
     seed: int = 0
 
