@@ -24,18 +24,12 @@ from scipy.stats import spearmanr
 
 from napari_vos import Session, open_frames, open_labels
 from napari_vos.metrics import evaluate
+from napari_vos.session.confidence import expected_jaccard
 from napari_vos.store.evidence import Box
 
 N_BINS = 10
-SIGNS = ("confidence", "sharpness", "steadiness", "lowest", "product", "mean", "nearness")
+SIGNS = ("confidence", "sharpness", "steadiness", "nearness")
 """See `signs_of`."""
-
-
-def expected_jaccard(probability: np.ndarray) -> float:
-    """Return the J that a mask has on average if every pixel is as probable as it says."""
-    inside = probability > 0.5
-    union = np.count_nonzero(inside) + float(probability[~inside].sum(dtype=np.float64))
-    return float(probability[inside].sum(dtype=np.float64)) / union if union else 0.0
 
 
 def steadiness(mask: np.ndarray, before: np.ndarray) -> float:
@@ -55,27 +49,20 @@ def signs_of(session: Session, object_id: int, n_frames: int) -> dict[int, dict[
     """Return by frame how sure one may be of an object; larger is surer.
 
     confidence: what the session says. sharpness: `expected_jaccard` of its probabilities.
-    steadiness: how little the mask has changed. lowest: the least confidence since the prompt.
-    product: confidence times sharpness. mean: of confidence, sharpness and steadiness.
-    nearness: how near the prompt is; what any sign has to beat.
+    steadiness: how little the mask has changed. nearness: how near the prompt is; what
+    any sign has to beat.
     """
     found: dict[int, dict[str, float]] = {}
-    confidence, lowest = session.confidence, 1.0
+    confidence = session.confidence
     before = session.labels[0] == object_id
     everything = Box(0, 0, *session.frames.shape)
     for t in range(1, n_frames):
         mask = session.labels[t] == object_id
-        own = confidence.get((t, object_id), 0.0)
-        sharp = expected_jaccard(session.probability(t, object_id, everything)[0])
-        steady = steadiness(mask, before)
-        lowest = min(lowest, own)
+        probability = session.probability(t, object_id, everything)[0]
         found[t] = {
-            "confidence": own,
-            "sharpness": sharp,
-            "steadiness": steady,
-            "lowest": lowest,
-            "product": own * sharp,
-            "mean": (own + sharp + steady) / 3,
+            "confidence": confidence.get((t, object_id), 0.0),
+            "sharpness": expected_jaccard(probability),
+            "steadiness": steadiness(mask, before),
             "nearness": 1 - t / n_frames,
         }
         before = mask

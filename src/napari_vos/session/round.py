@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from napari_vos.session.confidence import confidence_of
 from napari_vos.session.engine import plan_of
 from napari_vos.session.merge import labels_of, labels_with_locks
 from napari_vos.session.reader import LedgerReader
@@ -145,7 +146,8 @@ def _run_leg(
             moving -= ends.keys()
             events = tuple(Event(t, i, ends[i], leg.span.direction) for i in sorted(ends))
             still = frozenset(ledger.index(t).entries) - _touched(current, t)
-            record, kept = _merge(ledger, leg, evidence, moving, events, still)
+            judged = _judged(ledger, leg, evidence)
+            record, kept = _merge(ledger, leg, judged, moving, events, still)
             changed = ledger.write_frame(index, t, record, state=evidence.state, ends=ends)
             yield t, kept, changed
 
@@ -160,6 +162,24 @@ def _next(stream: Iterator[FrameEvidence], t: int) -> FrameEvidence:
         came = "nothing" if evidence is None else f"frame {evidence.t}"
         raise RuntimeError(f"The engine yielded {came} where frame {t} was due.")
     return evidence
+
+
+def _judged(ledger: Ledger, leg: Leg, evidence: FrameEvidence) -> FrameEvidence:
+    """Return what the engine yielded, checked, and as certain as the session holds it to be.
+
+    What was fused comes from both sides, and what is accepted is in no doubt.
+    """
+    last = evidence.t - leg.span.direction
+    before = {} if not evidence.objects else ledger.objects(last)
+    known = ledger.history.state.locked_ids(last)
+    if leg.span.fuse_with is not None:
+        known |= ledger.index(evidence.t).entries.keys()
+    objects = {}
+    for i, item in evidence.objects.items():
+        checked = _checked(item, evidence.t, ledger.shape)
+        confidence = confidence_of(checked, None if i in known else before.get(i))
+        objects[i] = replace(checked, confidence=confidence)
+    return replace(evidence, objects=objects)
 
 
 def _touched(current: Round, t: int) -> frozenset[int]:
@@ -186,11 +206,7 @@ def _merge(
     locked = ledger.history.state.locked_ids(t)
     moved = set(leg.span.object_ids) - locked
     objects = {i: item for i, item in old.items() if i not in moved}
-    kept = {
-        i: _checked(item, t, ledger.shape)
-        for i, item in evidence.objects.items()
-        if i in moved & moving
-    }
+    kept = {i: item for i, item in evidence.objects.items() if i in moved & moving}
     objects.update(kept)
     events = tuple(event for event in old_events if event.object_id not in leg.span.object_ids)
     events += new_events

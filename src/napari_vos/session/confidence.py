@@ -1,0 +1,51 @@
+"""How good a propagated mask is likely to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_vos.store.evidence import ObjectEvidence
+
+
+def expected_jaccard(probability: NDArray[np.float16]) -> float:
+    """Return the Jaccard index that a mask has on average if its probabilities are right.
+
+    Parameters
+    ----------
+    probability
+        (height, width) in [0, 1]; the mask is what is more probable than not.
+
+    Returns
+    -------
+    float
+        In [0, 1]: the expected intersection over the expected union; 0 without a mask.
+    """
+    mask = probability > 0.5
+    union = np.count_nonzero(mask) + float(probability[~mask].sum(dtype=np.float64))
+    return float(probability[mask].sum(dtype=np.float64)) / union if union else 0.0
+
+
+def confidence_of(item: ObjectEvidence, before: ObjectEvidence | None) -> float:
+    """Return the confidence of a propagated mask, in [0, 1].
+
+    That is what its probabilities expect times the least that the engine has said on the
+    way to it: the engine judges each frame as if the one before were right, but a
+    mask that went astray stays so, however well it is followed.
+
+    Parameters
+    ----------
+    item
+        What the engine believes, with its own confidence.
+    before
+        The object on the frame it comes from; None if that is in no doubt.
+    """
+    least = item.confidence
+    if before is not None:
+        expected = expected_jaccard(before.probability)
+        least = min(least, before.confidence / expected if expected else 0.0)
+    return least * expected_jaccard(item.probability)
