@@ -2,7 +2,7 @@
 
 Run `python docs/make_screenshots.py` with a display; on a machine without one
 `xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py`. With
-"screenshots" or "animation" it makes these alone.
+"tutorial", "changes" or "animation" it makes these alone.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import napari
 import numpy as np
 from PIL import Image
 from qtpy.QtCore import QEventLoop, QTimer
+from scipy import ndimage
 
 from napari_vos.simulation import sample
 
 IMAGES = Path(__file__).with_name("images")
-DRAWN = 6
+DRAWN = 4
+LAST = 16
 WIDTH = 800
 
 
@@ -53,13 +55,37 @@ def shoot(viewer: napari.Viewer, name: str) -> None:
     viewer.screenshot(IMAGES / f"{name}.png", canvas_only=False, flash=False)
 
 
+def in_the_middle(mask: np.ndarray) -> bool:
+    """Return whether all of an object lies where the canvas shows it."""
+    rows, columns = np.nonzero(mask)
+    height, width = mask.shape
+    return bool(
+        len(rows)
+        and 0.03 * height < rows.min()
+        and rows.max() < 0.97 * height
+        and 0.17 * width < columns.min()
+        and columns.max() < 0.83 * width
+    )
+
+
+def alone(labels: np.ndarray) -> list[int]:
+    """Return the objects in the middle of a frame that touch no other, the largest first."""
+    found = {}
+    for i in np.unique(labels)[1:]:
+        mask = labels == i
+        around = labels[ndimage.binary_dilation(mask, iterations=3) & ~mask]
+        if in_the_middle(mask) and not around.any():
+            found[int(i)] = mask.sum()
+    return sorted(found, key=lambda i: -found[i])
+
+
 def worst(results: np.ndarray, truth: np.ndarray, frames: range) -> tuple[int, int]:
     """Return the frame and the object whose mask is furthest from the truth there."""
     shared: dict[tuple[int, int], float] = {}
     for t in frames:
         for i in np.unique(results[t])[1:]:
             mine, there = results[t] == i, truth[t] == i
-            if there.any():
+            if in_the_middle(there):
                 shared[t, int(i)] = (mine & there).sum() / (mine | there).sum()
     return min(shared, key=lambda key: shared[key])
 
@@ -69,7 +95,8 @@ def paint(layer: Any, t: int, mask: np.ndarray, label: int) -> None:
     layer.data_setitem((np.full(mask.sum(), t), *np.nonzero(mask)), label)
 
 
-def make_screenshots(folder: Path) -> None:
+def make_tutorial(folder: Path) -> None:
+    """Show the movie, a run half-way, and its end."""
     viewer, widget = open_window(folder)
     shoot(viewer, "masks")
     widget.form.follow.value = True
@@ -81,20 +108,32 @@ def make_screenshots(folder: Path) -> None:
 
     widget.run.progressed.connect(shoot_midway)
     wait(widget)
-    widget.form.follow.value = False
     viewer.layers["nuclei masks"].visible = False
     viewer.dims.set_point(0, 29)
     shoot(viewer, "results")
+    viewer.close()
 
+
+def make_changes(folder: Path) -> None:
+    """Correct the worst object of all, and show what has changed two frames later."""
+    viewer, widget = open_window(folder)
+    widget.form.last.value = LAST
+    widget.propagate.changed.emit(True)
+    wait(widget)
+    viewer.layers["nuclei masks"].visible = False
     layer, truth = viewer.layers["nuclei results"], sample("nuclei").labels
-    t, i = worst(np.asarray(layer.data), truth, range(8, 22))
+    t, i = worst(np.asarray(layer.data[: LAST + 1]), truth, range(4, LAST - 3))
     viewer.dims.set_point(0, t)
+    viewer.layers.selection.active = layer
     layer.selected_label = i
     paint(layer, t, np.asarray(layer.data[t]) == i, 0)
     paint(layer, t, truth[t] == i, i)
     widget.propagate.changed.emit(True)
     wait(widget)
-    viewer.dims.set_point(0, t + 2)
+    viewer.dims.set_point(0, t + 1)
+    row, column = np.argwhere(truth[t] == i).mean(axis=0)
+    viewer.camera.center = (0, row, column)
+    viewer.camera.zoom *= 2.5
     shoot(viewer, "changes")
     viewer.close()
 
@@ -106,9 +145,14 @@ class Recorder:
         self._viewer = viewer
         self._pictures: list[Image.Image] = []
         self._milliseconds: list[int] = []
+        self._is_taking = False
 
     def take(self, milliseconds: int = 120) -> None:
+        if self._is_taking:  # the window lives on while it draws itself
+            return
+        self._is_taking = True
         settle(30)
+        self._is_taking = False
         picture = Image.fromarray(self._viewer.screenshot(canvas_only=False, flash=False))
         height = round(picture.height * WIDTH / picture.width)
         self._pictures.append(picture.convert("RGB").resize((WIDTH, height), Image.LANCZOS))
@@ -133,9 +177,9 @@ def make_animation(folder: Path) -> None:
     recorder = Recorder(viewer)
     widget.draw.new_layers["scribbles"].changed.emit(True)
     recorder.take(800)
-    sizes = np.bincount(truth[0].ravel())
-    for object_id in np.argsort(-sizes[1:])[:DRAWN] + 1:
-        scribble(widget, recorder, truth, 0, int(object_id))
+    for object_id in alone(truth[0])[:DRAWN]:
+        scribble(widget, recorder, truth, 0, object_id)
+    widget.form.last.value = LAST
     widget.form.follow.value = True
     widget.propagate.changed.emit(True)
     widget.run.progressed.connect(
@@ -145,11 +189,12 @@ def make_animation(folder: Path) -> None:
     widget.form.follow.value = False
     recorder.take(1200)
     widget.automatic.value = True
-    t, object_id = worst(np.asarray(viewer.layers["nuclei results"].data), truth, range(5, 25))
+    results = np.asarray(viewer.layers["nuclei results"].data[: LAST + 1])
+    t, object_id = worst(results, truth, range(4, LAST - 3))
     widget.timeline.chosen.emit(t)
     recorder.take(1000)
     scribble(widget, recorder, truth, t, object_id)
-    for shown in range(t, min(t + 5, 30)):
+    for shown in range(t, t + 4):
         viewer.dims.set_point(0, shown)
         recorder.take(500)
     recorder.take(1500)
@@ -165,7 +210,7 @@ def scribble(widget: Any, recorder: Recorder, truth: np.ndarray, t: int, object_
     row = round(rows.mean())
     left, right = np.percentile(columns[rows == row], (25, 75))
     with layer.block_history():
-        for column in np.linspace(left, right, 4):
+        for column in np.linspace(left, right, 3):
             layer.paint((t, row, round(column)), object_id)
             recorder.take()
     wait(widget)
@@ -174,7 +219,7 @@ def scribble(widget: Any, recorder: Recorder, truth: np.ndarray, t: int, object_
 
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
-    made = {"screenshots": make_screenshots, "animation": make_animation}
+    made = {"tutorial": make_tutorial, "changes": make_changes, "animation": make_animation}
     for name in sys.argv[1:] or made:
         with tempfile.TemporaryDirectory() as folder:
             made[name](Path(folder))

@@ -117,6 +117,23 @@ def test_a_correction_during_a_run_plans_what_is_left_anew(
     assert ran == [((1, 7), None), ((1, 7), 5)]
 
 
+def test_a_stroke_that_cannot_be_used_does_not_end_a_run(window: Any, factory: Any) -> None:
+    drawn = threading.Event()
+    factory.look = lambda frames, t: t == 5 and drawn.wait(120)
+
+    def draw(progress: Any, _: str) -> None:
+        if progress.n_done == 3:
+            window.widget.draw.negative.value = True
+            add_click(window, 3, 18, 30)
+            drawn.set()
+
+    window.press("propagate")
+    window.widget.run.progressed.connect(draw)
+    assert window.finish() is Finish.COMPLETED
+    assert "Object 3 isn't on frame 6 yet" in window.notices
+    assert window.ids_by_frame == [{1, 7}] * 12
+
+
 def test_a_correction_on_results_changes_the_object_it_touches_alone(propagated: Any) -> None:
     layer, widget = propagated.results, propagated.widget
     before = np.asarray(layer.data[:])

@@ -174,7 +174,8 @@ class Desk:
     def _end(self, done: str, then: Then, finish: Finish) -> None:
         job, self._job = self._job, None
         if finish is Finish.FAILED:
-            self._waiting.pop("propagate", None)
+            if not isinstance(job, DrawJob):  # what it has interrupted goes on
+                self._waiting.pop("propagate", None)
             folder = None if job is None else self._folder_of(job)
             if job is not None and folder is not None:
                 self._corrections.note(folder, job.corrections)
