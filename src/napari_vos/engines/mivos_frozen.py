@@ -32,11 +32,11 @@ class Frozen(NamedTuple):
     @classmethod
     def of(cls, masks: Tensor) -> Self:
         """Return the objects with these masks (F, 1, H, W) in [0, 1]."""
-        logits = masks.clamp(SMALLEST, 1 - SMALLEST).logit()
+        clamped = masks.clamp(SMALLEST, 1 - SMALLEST)
         return cls(
             masks.sum(dim=0, keepdim=True),
             (1 - masks).prod(dim=0, keepdim=True),
-            logits.exp().sum(dim=0, keepdim=True),
+            (clamped / (1 - clamped)).sum(dim=0, keepdim=True),
         )
 
     def joined(self, other: Frozen) -> Frozen:
