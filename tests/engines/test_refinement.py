@@ -123,7 +123,7 @@ def test_labels_stay_where_the_image_says_nothing() -> None:
     noise = np.random.default_rng(0).integers(0, 1000, (80, 90)).astype(np.uint16)
     labels = np.zeros(noise.shape, np.uint16)
     labels[disk(noise.shape, (40, 33), 24)] = 3
-    labels[20:60, 57:70], labels[20:60, 71:85] = 9, 8  # a gap of one pixel
+    labels[21:59, 57:70], labels[21:59, 71:85] = 9, 8  # a gap of one pixel
     labels[labels == 3] *= ~ndimage.binary_dilation(labels > 3)[labels == 3]
     labels[72, 5:80] = 40  # a thread of one pixel
     np.testing.assert_array_equal(refine(noise, labels, Undecided()), labels)

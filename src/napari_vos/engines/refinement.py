@@ -234,13 +234,15 @@ class Subject:
         """Return own and others' coarse probability (2, h, w) at each cell.
 
         Each coarse cell is divided into `scale` x `scale`. Where the mask as it was
-        given is finer than its coarse one, and on the other side of 0.5, own is
-        mirrored: so borders stay where neither scale nor image says otherwise.
+        given divides a cell otherwise, on the other side of 0.5, own is mirrored: so
+        what is finer than the scale stays where the image doesn't say otherwise.
         """
         planes = enlarge(torch.stack([self.window.coarse, self.others]), scale)
         pixels = self.window.factor // scale
         is_inside = functional.avg_pool2d(self.window.given[None], pixels)[0] > 0.5
-        planes[0] = torch.where((planes[0] > 0.5) == is_inside, planes[0], 1 - planes[0])
+        divided = repeat_cells((self.window.coarse > 0) & (self.window.coarse < 1), scale)
+        finer = divided & ((planes[0] > 0.5) != is_inside)
+        planes[0] = torch.where(finer, 1 - planes[0], planes[0])
         return planes
 
     def doubtful(self, probability: Tensor, own: Tensor, scale: int) -> Tensor:

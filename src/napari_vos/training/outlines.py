@@ -71,8 +71,10 @@ def sample_outlines(rng: np.random.Generator, scene: Scene) -> Outlines:
     uncertain = (coarse > 0) & (coarse < 1)
     coarse = (coarse + noise * uncertain).clamp(0, 1)
     own, others = _enlarge(coarse, factor).chunk(2)
-    # As the refiner does: the side of 0.5 is that of the mask as it was given.
-    own = torch.where((own > 0.5) == (given[: len(truth)] > 0.5), own, 1 - own)
+    # As the refiner does: within a cell the side of 0.5 is that of the mask as it was given.
+    divided = uncertain.repeat_interleave(factor, 1).repeat_interleave(factor, 2)[: len(own)]
+    finer = divided & ((own > 0.5) != (given[: len(own)] > 0.5))
+    own = torch.where(finer, 1 - own, own)
     picture = augment(rng, torch.from_numpy(image).expand(1, 3, -1, -1))[0]
     return Outlines(picture, own, others, truth, torch.tensor(float(np.log2(factor))))
 
