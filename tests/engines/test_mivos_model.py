@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_vos.engines.mivos_bank import Memory, SpaceTimeBank
+from napari_vos.engines.mivos_frozen import Frozen
 from napari_vos.engines.mivos_model import MivosModel
-from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
+from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork, aggregate
 from tests.engines.official_mivos import OfficialSession
-from tests.golden import assert_near, fill, golden_arrays, golden_file
+from tests.golden import assert_near, fill, golden_arrays, golden_file, normalized
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +62,32 @@ def test_one_object_read_with_a_smaller_top_k(
         session.interact(frame, golden["gt_masks"][frame])
         assert session.schedule == schedule[f"k1_memfreq2_{step}"]
         check(session, golden, step, 2e-3)
+
+
+def relative(actual: Tensor, expected: Tensor) -> float:
+    return float((actual.float() - expected).norm() / expected.float().norm())
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_each_step_in_bfloat16_is_near_the_official_one() -> None:
+    golden, network = golden_arrays("mivos_prop"), PropagationNetwork()
+    fill(network, "mivos_prop")
+    model = MivosModel(network.bfloat16(), None, torch.bfloat16, top_k=50, batch_size=3)
+    frames, masks = normalized(golden["frames_u8"]), golden["masks"][0]
+    query, alone = model.encode(frames[3:]), Frozen.of(masks[:0])
+    assert relative(query.key, golden["query_key"]) < 0.02
+    assert relative(query.value, golden["query_value"]) < 0.02
+    memories = [
+        [golden[f"mem_{part}_k3_T3"][:, :, t].flatten(2).transpose(1, 2) for part in Memory._fields]
+        for t in range(3)
+    ]
+    for part, expected in zip(model.memorize(frames[:1], masks, alone), memories[0], strict=True):
+        assert relative(part, expected) < 0.02
+    bank = SpaceTimeBank()
+    for t, (key, value) in enumerate(memories):
+        bank.add(t, Memory(key.bfloat16().contiguous(), value.bfloat16().contiguous()), keep=True)
+    found = model.find(query, bank, alone)
+    expected = aggregate(golden["seg_k3_T3_top50"])
+    assert (found - expected).abs().mean() < 0.005
+    assert (found.argmax(dim=0) != expected.argmax(dim=0)).float().mean() < 0.01
