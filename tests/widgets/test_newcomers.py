@@ -111,6 +111,15 @@ def test_newcomers_are_followed_automatically(window: Any, eyes: Eyes) -> None:
     assert "phase newcomers" not in window.viewer.layers
 
 
+def test_newcomers_are_followed_within_the_chosen_frames(window: Any, eyes: Eyes) -> None:
+    window.widget.newcomers.mode.value = "automatic"
+    window.widget.form.last.value = 6
+    window.press("propagate")
+    finish_twice(window)
+    assert eyes.looked == [0, 5]
+    assert window.ids_by_frame == [{1, 7, 8, 9}] * 7 + [set()] * 5
+
+
 def test_off_and_the_button(window: Any, eyes: Eyes, tmp_path: Path) -> None:
     panel = window.widget.newcomers
     window.press("propagate")

@@ -58,6 +58,8 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
         Returns what it is about; None if there is no open session.
     tell
         Shows a line.
+    frames
+        Returns the first and the last frame to predict; None for all.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
         desk: Desk,
         aim: Callable[[], Aim | None],
         tell: Callable[[str], None],
+        frames: Callable[[], tuple[int, int] | None],
     ) -> None:
         self.mode = ComboBox(
             label="newcomers",
@@ -124,6 +127,7 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
         super().__init__(widgets=[fields, *rows, self.parents], labels=False)
         self.parents.native.setWordWrap(True)
         self._viewer, self._desk, self._aim, self._tell = viewer, desk, aim, tell
+        self._frames = frames
         self._suggestions: Suggestions | None = None
         self._proposed: tuple[Parentage, ...] = ()
         self._is_due = False
@@ -203,11 +207,11 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
     def _accept(self) -> None:
         if self._suggestions is None:
             return
-        survey = self._suggestions.accepted()
+        survey, frames = self._suggestions.accepted(), self._frames()
 
         def add(session: Session) -> Generator[Progress]:
             session.add_newcomers(survey)
-            return session.propagate()
+            return session.propagate(frames=frames)
 
         def forget(_: Aim) -> None:
             self._forget()
@@ -216,13 +220,15 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
         self._do(add, forget)
 
     def _follow(self) -> None:
-        prepare = self._prepared()
+        prepare, frames = self._prepared(), self._frames()
         known: list[int] = []
 
         def follow(session: Session) -> Generator[Progress]:
             search = prepare(session)
             known.append(len(session.object_ids))
-            return session.follow_newcomers(every=search.every, score=search.score)
+            return session.follow_newcomers(
+                every=search.every, frames=frames, score=search.score
+            )
 
         def count(aim: Aim) -> None:
             self._tell(f"{len(aim.session.object_ids) - known[0]} newcomers are followed.")

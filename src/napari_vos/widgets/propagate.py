@@ -84,7 +84,9 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._display = Display(napari_viewer, self._desk, self._aim)
         self.timeline = self._display.timeline
         self._steps = Steps(napari_viewer, self._desk, self._aim, controls.tell)
-        self.newcomers = NewcomersPanel(napari_viewer, self._desk, self._aim, controls.tell)
+        self.newcomers = NewcomersPanel(
+            napari_viewer, self._desk, self._aim, controls.tell, lambda: self.form.frames
+        )
         panels = {
             "Draw": self.draw,
             "Objects": self.objects,
