@@ -226,9 +226,7 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
         def follow(session: Session) -> Generator[Progress]:
             search = prepare(session)
             known.append(len(session.object_ids))
-            return session.follow_newcomers(
-                every=search.every, frames=frames, score=search.score
-            )
+            return session.follow_newcomers(every=search.every, frames=frames, score=search.score)
 
         def count(aim: Aim) -> None:
             self._tell(f"{len(aim.session.object_ids) - known[0]} newcomers are followed.")
