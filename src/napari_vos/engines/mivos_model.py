@@ -85,9 +85,9 @@ class MivosModel:
         others = sum_of_others(masks) + frozen.total
 
         def remember(image: Tensor, mask: Tensor, others: Tensor) -> list[Tensor]:
-            cells = [side // STRIDE for side in image.shape[-2:]]
+            height, width = (side // STRIDE for side in image.shape[-2:])
             flat = self.propagation.memorize(image, mask, others)
-            return [part.unflatten(2, cells) for part in flat]
+            return [part.reshape(*part.shape[:2], height, width) for part in flat]
 
         parts = [
             self._in_tiles(remember, image, masks[some], others[some])

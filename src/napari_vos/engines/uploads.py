@@ -24,7 +24,9 @@ class Uploads:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._ahead: tuple[str, Tensor] | None = None
 
     @property
@@ -39,7 +41,7 @@ class Uploads:
 
     def take(self, name: str) -> Tensor | None:
         """Return the tensor that was sent ahead by that name, if one was."""
-        if self._ahead is None or self._ahead[0] != name:
+        if self._stream is None or self._ahead is None or self._ahead[0] != name:
             return None
         tensor, self._ahead = self._ahead[1], None
         working = torch.cuda.current_stream(self._device)

@@ -65,7 +65,7 @@ def _find_best(keys: Iterable[Tensor], query: Tensor, top_k: int) -> tuple[Tenso
         batch, positions, _ = key.shape
         known, wanted = best.shape[2], min(top_k, first + positions)
         rows = max(1, CHUNK_ENTRIES // (batch * positions))
-        chunks = zip(*(x.split(rows, dim=1) for x in (query, best, index)), strict=True)
+        chunks = zip(*(torch.split(x, rows, dim=1) for x in (query, best, index)), strict=True)
         columns = key.float().transpose(1, 2)  # affinities in half precision are far off
         merged = []
         for some, before, before_index in chunks:
@@ -109,6 +109,7 @@ def _sum_all(weight: Tensor, index: Tensor, value: Tensor) -> Tensor:
     batch, positions, depth = value.shape
     inside = (index >= 0) & (index < positions)
     rows = max(1, CHUNK_ENTRIES // (batch * index.shape[2] * depth))
-    parts = (weight.where(inside, 0).to(value.dtype), index.clamp(0, positions - 1))
-    chunks = zip(*(part.split(rows, dim=1) for part in parts), strict=True)
-    return torch.cat([weighted_sum(*chunk, value).float() for chunk in chunks], dim=1)
+    chosen = weight.where(inside, 0).to(value.dtype), index.clamp(0, positions - 1)
+    weights, indices = (torch.split(part, rows, dim=1) for part in chosen)
+    read = [weighted_sum(*chunk, value).float() for chunk in zip(weights, indices, strict=True)]
+    return torch.cat(read, dim=1)
