@@ -85,7 +85,7 @@ def worst(results: np.ndarray, truth: np.ndarray, frames: range) -> tuple[int, i
     for t in frames:
         for i in np.unique(results[t])[1:]:
             mine, there = results[t] == i, truth[t] == i
-            if in_the_middle(there):
+            if in_the_middle(there) and (truth[LAST] == i).any():
                 shared[t, int(i)] = (mine & there).sum() / (mine | there).sum()
     return min(shared, key=lambda key: shared[key])
 
