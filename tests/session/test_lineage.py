@@ -8,6 +8,7 @@ import tifffile
 
 from napari_vos.errors import FramesError, PromptError, StoreError
 from napari_vos.session import Session
+from napari_vos.session.lineage import find_ended, find_stays
 
 
 @pytest.fixture
@@ -49,6 +50,21 @@ def test_accepted_parents_can_be_undone_and_are_kept(divided, tmp_path):
     divided.replay(tmp_path / "again")
     with Session.load(tmp_path / "again", divided.frames) as again:
         assert again.parents == {8: 7, 9: 7}
+
+
+def test_a_new_object_of_the_same_id_has_no_parent(divided):
+    divided.accept_parents({8: 7, 9: 7})
+    divided.add_mask(4, np.where(np.asarray(divided.labels[4]) == 8, 5, 0))
+    assert 8 not in divided.object_ids
+    divided.add_mask(9, np.where(np.asarray(divided.labels[9]) == 9, 8, 0))
+    assert divided.parents == {9: 7}
+
+
+def test_objects_that_are_gone_by_now_have_no_last_place(divided):
+    stays = find_stays(divided._ledger)
+    assert find_ended(divided._ledger, stays).keys() == {7}
+    divided.delete_object(7)
+    assert find_ended(divided._ledger, stays) == {}
 
 
 def test_parents_that_cannot_be(divided):

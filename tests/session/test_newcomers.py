@@ -149,10 +149,10 @@ def test_ids_run_out(session, blocks, eyes, monkeypatch):
     session.add_mask(0, blocks(o65535=(2, 2), o1=(2, 20)))
     eyes.shown = {0: blocks(o1=(15, 2))}
     assert session.find_newcomers().newcomers[0].object_id == 2
-    monkeypatch.setattr("napari_vos.session.survey.MAX_OBJECT_ID", 2)
+    monkeypatch.setattr("napari_vos.session.marks.MAX_OBJECT_ID", 2)
     session.delete_object(65535)
     session.add_mask(0, blocks(o2=(2, 2)))
-    with pytest.raises(PromptError, match="no id left for a newcomer: ids go up to 2"):
+    with pytest.raises(PromptError, match="no id left for a new object: ids go up to 2"):
         session.find_newcomers()
 
 
@@ -246,6 +246,21 @@ def test_the_detector_is_chosen_and_told_the_size_of_cells(session, blocks, eyes
     assert eyes.asked[-1]["weights"] == "published.pth"
 
 
+def test_following_again_looks_for_cells_of_the_same_size(frames, factory, blocks, eyes, tmp_path):
+    large = np.repeat(np.repeat(blocks(o1=(4, 8)), 2, axis=0), 2, axis=1)[: frames.shape[0], :40]
+    eyes.shown = {5: large}
+    with Session(frames, folder=tmp_path / "one") as session:
+        session.add_mask(0, blocks(o7=(2, 2)))
+        list(session.follow_newcomers())
+        assert session.object_ids == (7, 8)
+        assert (np.asarray(session.labels[0]) == 8).any()
+    with Session.load(tmp_path / "one", frames) as session:
+        eyes.looked.clear()
+        list(session.follow_newcomers())
+    first, again = (asked["config"].diameter for asked in eyes.asked)
+    assert again == first
+
+
 def test_the_detector_is_kept_with_the_session(frames, factory, eyes, tmp_path):
     with Session(frames, folder=tmp_path / "one") as session:
         session.choose_detector("yolact", device="cpu")
@@ -262,6 +277,7 @@ def test_the_detector_is_kept_with_the_session(frames, factory, eyes, tmp_path):
         ({"score": 1.5}, "score is 1.5; expected from 0 to 1"),
         ({"overlap": -1.0}, "overlap is -1.0; expected from 0 to 1"),
         ({"frames": (3, 12)}, r"12.*0-11"),
+        ({"frames": (6, 3)}, "range 6-3"),
     ],
 )
 def test_searches_that_cannot_be_made(session, blocks, eyes, options, told):

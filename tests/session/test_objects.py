@@ -108,6 +108,17 @@ def test_parents_go_with_their_objects(session, blocks):
     assert session._ledger.history.state.parents == {3: 1}
     session.undo()
     assert session.parents == {1: 4, 3: 1}
+    session.merge_objects(3, 1)
+    assert session.parents == {3: 4}
+    session.merge_objects(4, 3)
+    assert session.parents == {}
+
+
+def test_a_part_gets_an_id_of_which_nothing_was_said(session, blocks):
+    session.add_mask(0, blocks(o1=(2, 8), o2=(10, 2)))
+    session.end_object(2, 0)
+    assert session.object_ids == (1,)
+    assert session.split_object(1, 0, [_left(), ~_left()]) == 3
 
 
 @pytest.mark.parametrize(
@@ -202,7 +213,7 @@ def test_other_objects_keep_every_pixel(session, blocks):
         (lambda s: s.merge_objects(1, 1), "can't be merged with itself"),
         (lambda s: s.merge_objects(1, 9), "no object 9 in this session; there are 1, 2"),
         (lambda s: s.merge_objects(1, 2, frames=(3, 12)), "Frame 12 is outside"),
-        (lambda s: s.merge_objects(1, 2, frames=(6, 3)), "isn't on any of the frames 6-3"),
+        (lambda s: s.merge_objects(1, 2, frames=(6, 3)), "range 6-3 holds no frame"),
         (lambda s: s.merge_objects(1, 2, frames=(0, 3)), "isn't on any of the frames 0-3"),
         (lambda s: s.split_object(9, 0), "no object 9"),
         (lambda s: s.split_object(1, 12), "Frame 12 is outside"),

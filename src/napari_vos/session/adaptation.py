@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -155,7 +155,7 @@ class StackAdaptation:
             If the engine, its weights, the images or the marks can't be used, or memory is
             too short.
         """
-        annotated = _annotated(self._ledger)
+        annotated = dict(user_labels(self._ledger))
         pair = _nearest_pair(annotated)
         shown = dict(annotated)
         if pair is not None:
@@ -272,16 +272,14 @@ def _result(steps: Generator[object, None, float]) -> float:
             return float(end.value)
 
 
-def _annotated(ledger: Ledger) -> dict[int, NDArray[np.uint16]]:
-    """Return the (Y, X) labels of what the user has marked himself, by frame."""
-    found = {}
+def user_labels(ledger: Ledger) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """Yield the frames with what the user has marked himself, and their (Y, X) labels of it."""
     for t in sorted({t for t, _ in ledger.history.state.marks}):
         entries = ledger.index(t).entries.items()
         ids = [i for i, entry in entries if entry.source is Source.USER]
         if ids:
             labels = ledger.labels(t)
-            found[t] = np.where(np.isin(labels, ids), labels, 0).astype(np.uint16)
-    return found
+            yield t, np.where(np.isin(labels, ids), labels, 0).astype(np.uint16)
 
 
 def _nearest_pair(annotated: Mapping[int, NDArray[np.uint16]]) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_vos.session.marks import Mark, MarkKind
+from napari_vos.session.marks import Mark, MarkKind, object_ids
 from napari_vos.session.spans import Arm, Leg
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class State:
     locks
         Accepted object ids by frame; object id 0 is the background.
     parents
-        Accepted parent by object id.
+        Accepted parent by object id; both are objects of the session.
     adapted
         File of adapted weights in the session's folder, by engine and the weights asked for.
     """
@@ -287,6 +287,10 @@ def _apply_action(state: State, line: Line) -> None:
         state.parents.pop(int(child), None)
         if parent is not None:
             state.parents[int(child)] = parent
+    if state.parents:
+        known = set(object_ids(state.marks))
+        kept = [pair for pair in state.parents.items() if known.issuperset(pair)]
+        state.parents = dict(kept)
     if adapted := line.get("adapted"):
         state.adapted[(adapted["engine"], adapted["of"])] = adapted["weights"]
         state.arms.clear()  # all is run anew with them

@@ -119,7 +119,10 @@ def find_ended(ledger: Ledger, stays: Mapping[int, tuple[int, int]]) -> dict[int
 
 
 def _place(ledger: Ledger, object_id: int, t: int) -> Place | None:
-    box = ledger.index(t).entries[object_id].box
+    entry = ledger.index(t).entries.get(object_id)
+    if entry is None:  # gone since it was looked for
+        return None
+    box = entry.box
     return place_of(ledger.labels(t)[box.slices] == object_id, t, box.top, box.left)
 
 
@@ -140,9 +143,7 @@ class SessionLineage(SessionPrompts):
     @property
     def parents(self) -> dict[int, int]:
         """The accepted parent by object id."""
-        known = set(self.object_ids)
-        parents = self._ledger.history.state.parents.items()
-        return {child: parent for child, parent in parents if {child, parent} <= known}
+        return dict(self._ledger.history.state.parents)
 
     def propose_parents(self) -> tuple[Parentage, ...]:
         """Find objects that begin beside one that has just ended.

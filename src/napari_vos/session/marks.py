@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
+
+from napari_vos.errors import PromptError
+from napari_vos.prompts import MAX_OBJECT_ID
 
 ANY_OBJECT = 0
 """Stands for all objects without a mark of their own on a frame."""
@@ -42,6 +45,24 @@ Marks = Mapping[tuple[int, int], Mark]
 def object_ids(marks: Marks) -> tuple[int, ...]:
     """Return the ids of all objects that are present on some user frame, ascending."""
     return tuple(sorted({i for (_, i), mark in marks.items() if mark.kind is MarkKind.PRESENT}))
+
+
+def free_ids(marks: Marks) -> Iterator[int]:
+    """Yield ids of which nothing was said: those above all others, then those between.
+
+    Raises
+    ------
+    PromptError
+        If there are no more.
+    """
+    taken = {i for _, i in marks}
+    highest = max(taken, default=0)
+    yield from range(highest + 1, MAX_OBJECT_ID + 1)
+    yield from (i for i in range(1, highest) if i not in taken)
+    raise PromptError(
+        f"There is no id left for a new object: ids go up to {MAX_OBJECT_ID}. Delete objects that "
+        "aren't needed."
+    )
 
 
 def marks_of(marks: Marks, object_id: int) -> dict[int, Mark]:

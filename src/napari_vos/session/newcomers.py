@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vos.configs import CellsConfig
+from napari_vos.session.adaptation import user_labels
 from napari_vos.session.engine import EngineChoice, plan_of
 from napari_vos.session.lineage import SessionLineage
-from napari_vos.session.marks import ANY_OBJECT, MarkKind
+from napari_vos.session.marks import ANY_OBJECT, MarkKind, free_ids
 from napari_vos.session.merge import user_evidence, without_pixels
 from napari_vos.session.spans import plan_legs
-from napari_vos.session.survey import Search, Survey, free_ids, is_strange, survey_frames
+from napari_vos.session.survey import Search, Survey, is_strange, survey_frames
 from napari_vos.store.evidence import Source
 from napari_vos.store.record import FrameRecord
 
@@ -47,7 +48,8 @@ def add_newcomers(ledger: Ledger, survey: Survey) -> frozenset[int]:
 
     They take no pixel of other objects. What detection confirms gains confidence, once.
     """
-    names, known = free_ids(ledger), {i for _, i in ledger.history.state.marks}
+    marks = ledger.history.state.marks
+    names, known = free_ids(marks), {i for _, i in marks}
     by_frame: dict[int, list[Newcomer]] = {}
     for each in survey.newcomers:
         if not is_settled(ledger, each.t) and is_strange(each, ledger.labels(each.t)):
@@ -284,8 +286,7 @@ class SessionNewcomers(SessionLineage):
             self._act(lambda: add_newcomers(self._ledger, survey))
 
     def _unsettled(self, search: Search, frames: tuple[int, int] | None) -> list[int]:
-        first, last = frames or (0, self._ledger.n_frames - 1)
-        chosen = range(self._check_frame(first), self._check_frame(last) + 1, search.every)
+        chosen = self._check_range(frames)[:: search.every]
         return [t for t in chosen if not is_settled(self._ledger, t)]
 
     def _make_detector(self) -> Detector:
@@ -299,7 +300,7 @@ class SessionNewcomers(SessionLineage):
 
     def _typical_diameter(self) -> float | None:
         areas = []
-        for t in self.user_frames():
-            counts = np.bincount(self._ledger.labels(t).ravel())[1:]
+        for _, labels in user_labels(self._ledger):
+            counts = np.bincount(labels.ravel())[1:]
             areas += counts[counts > 0].tolist()
         return 2 * float(np.sqrt(median(areas) / np.pi)) if areas else None

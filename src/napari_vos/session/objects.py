@@ -9,10 +9,18 @@ import numpy as np
 from scipy import ndimage
 
 from napari_vos.errors import PromptError
-from napari_vos.prompts import MAX_OBJECT_ID, MaskPrompt
+from napari_vos.prompts import MaskPrompt
 from napari_vos.session import actions
 from napari_vos.session.clearing import clear, holds, unlocked, without
-from napari_vos.session.marks import NEWEST, Mark, MarkKind, is_supported, marks_of, object_ids
+from napari_vos.session.marks import (
+    NEWEST,
+    Mark,
+    MarkKind,
+    free_ids,
+    is_supported,
+    marks_of,
+    object_ids,
+)
 from napari_vos.session.merge import unite
 from napari_vos.session.spans import Arm, arm_end
 from napari_vos.store.evidence import EndReason
@@ -63,11 +71,6 @@ def delete_object(ledger: Ledger, object_id: int) -> frozenset[int]:
         object_id=object_id,
         unmarked=[[t, i] for t, i in sorted(marks) if i == object_id],
         unlocked=unlocked(ledger, {t: {object_id} for t in range(ledger.n_frames)}),
-        parents={
-            str(child): None
-            for child, parent in ledger.history.state.parents.items()
-            if object_id in (child, parent)
-        },
     )
 
 
@@ -154,7 +157,7 @@ def split_object(
     what = f"object {object_id} on frame {t}"
     first, second = _largest_parts(whole, what) if parts is None else _named(parts, whole, what)
     nearer = _distance(second) < _distance(first)
-    new_id = _free_id(object_ids(ledger.history.state.marks))
+    new_id = next(free_ids(ledger.history.state.marks))
     labels = np.zeros(whole.shape, np.uint16)
     labels[whole] = object_id
     labels[whole & nearer] = new_id
@@ -235,13 +238,12 @@ def _merged_arms(
 
 def _merged_parents(parents: Mapping[int, int], pair: Pair) -> dict[str, int | None]:
     """Return the parents that change if an object has become another as a whole."""
-    said: dict[str, int | None] = {str(pair.other): None}
-    for child, parent in parents.items():
-        if parent == pair.other:
-            said[str(child)] = None if child == pair.one else pair.one
-    inherited = parents.get(pair.other, pair.one)
-    if pair.one not in parents and inherited != pair.one:
-        said[str(pair.one)] = inherited
+    said: dict[str, int | None] = {
+        str(child): pair.one for child, parent in parents.items() if parent == pair.other
+    }
+    if parents.get(pair.one, pair.other) == pair.other:
+        inherited = parents.get(pair.other)
+        said[str(pair.one)] = None if inherited == pair.one else inherited
     return said
 
 
@@ -284,10 +286,3 @@ def _named(
 def _distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     distance: NDArray[np.float64] = ndimage.distance_transform_edt(~mask)
     return distance
-
-
-def _free_id(known: Sequence[int]) -> int:
-    """Return the id after the largest one, or the smallest that is free."""
-    if max(known) < MAX_OBJECT_ID:
-        return max(known) + 1
-    return min(set(range(1, MAX_OBJECT_ID + 1)) - set(known))

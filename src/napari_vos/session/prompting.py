@@ -312,12 +312,12 @@ class SessionPrompts(SessionView):
         pair = objects.Pair(self._check_object(object_id), self._check_object(other_id))
         if pair.one == pair.other:
             raise PromptError(f"Object {pair.one} can't be merged with itself. Name two objects.")
-        first, last = (0, self._ledger.n_frames - 1) if frames is None else frames
-        chosen = range(self._check_frame(first), self._check_frame(last) + 1)
+        chosen = self._check_range(frames)
         if not any(pair.other in self._ledger.index(t).entries for t in chosen):
             raise PromptError(
-                f"Object {pair.other} isn't on any of the frames {first}-{last}: there is nothing "
-                f"to merge with object {pair.one}. Give the first and the last frame where it is."
+                f"Object {pair.other} isn't on any of the frames {chosen[0]}-{chosen[-1]}: there "
+                f"is nothing to merge with object {pair.one}. Give the first and the last frame "
+                "where it is."
             )
         self._act(lambda: objects.merge_objects(self._ledger, pair, chosen))
 

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from napari_vos.errors import PromptError
 from napari_vos.metrics.instances import find_overlaps
-from napari_vos.prompts import MAX_OBJECT_ID
 from napari_vos.session.lineage import find_ended, find_stays, match_parents, place_of
+from napari_vos.session.marks import free_ids
 from napari_vos.store.evidence import Box, Source
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def survey_frames(
     said
         See `Survey.said`.
     """
-    names = free_ids(ledger)
+    names = free_ids(ledger.history.state.marks)
     ended = find_ended(ledger, find_stays(ledger))
     before = np.zeros(ledger.shape, bool)
     for t in frames:
@@ -171,24 +171,6 @@ def survey_frames(
             _confirmed(ledger, t, labels, found.labels, found.scores),
             said,
         )
-
-
-def free_ids(ledger: Ledger) -> Generator[int]:
-    """Yield ids that no object has: those above all, then others.
-
-    Raises
-    ------
-    PromptError
-        If there are no more.
-    """
-    taken = {i for _, i in ledger.history.state.marks}
-    highest = max(taken, default=0)
-    yield from range(highest + 1, MAX_OBJECT_ID + 1)
-    yield from (i for i in range(1, highest) if i not in taken)
-    raise PromptError(
-        f"There is no id left for a newcomer: ids go up to {MAX_OBJECT_ID}. Delete objects that "
-        "aren't needed."
-    )
 
 
 def is_strange(newcomer: Newcomer, labels: NDArray[np.uint16]) -> bool:

@@ -253,6 +253,16 @@ class SessionView:
             )
         return int(t)
 
+    def _check_range(self, frames: tuple[int, int] | None) -> range:
+        """Return the frames from the first to the last one; all if None."""
+        first, last = frames or (0, self._ledger.n_frames - 1)
+        chosen = range(self._check_frame(first), self._check_frame(last) + 1)
+        if not chosen:
+            raise PromptError(
+                f"The range {first}-{last} holds no frame. Give the first and the last frame."
+            )
+        return chosen
+
     def _check_object(self, object_id: int) -> int:
         known = self.object_ids
         if object_id not in known:
