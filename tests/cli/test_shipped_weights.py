@@ -78,7 +78,7 @@ def test_weights_that_do_not_fit(fails, images, prompts, tmp_path, spoil):
     if spoil == "another network":
         save_file({"conv1.weight": torch.zeros(2, 2)}, path)
     elif spoil == "a layer is missing":
-        save_file(dict(list(load(content).items())[1:]), path)
+        save_file({k: v for k, v in load(content).items() if k != "key.weight"}, path)
     said = fails("propagate", images, prompts, "-o", tmp_path / "out.tif", "--weights", path)
     assert str(path) in said
     assert not (tmp_path / "out.tif").exists()
