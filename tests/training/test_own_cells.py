@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import save_file
 
 from napari_vos import FrameStack, checkpoints
-from napari_vos.errors import WeightsError
+from napari_vos.errors import StoreError, WeightsError
 from napari_vos.metrics import InstanceScores
 from napari_vos.networks.yolact import CELLS, Yolact
 from napari_vos.training import own_cells
+from napari_vos.training.loop import Learner
 from napari_vos.training.own_cells import OwnCellsTraining, Progress, learn, train
 from napari_vos.training.own_labels import AnnotatedFrames, gather
 from napari_vos.training.yolact import Losses
@@ -115,6 +116,34 @@ def test_a_stopped_training_goes_on(
     assert again.minutes >= stopped.minutes
     assert (again.before, again.best) == (scores(0), scores(2))
     assert again.scores == scores(1)
+
+
+def test_a_training_on_other_masks_is_not_gone_on_with(
+    tmp_path: Path, known: AnnotatedFrames, start: Path, told
+) -> None:
+    told(0)
+    recipe = OwnCellsTraining(tmp_path / "out", start_from=start, minutes=10, batch_size=1)
+    next(learn(known, recipe))
+    fewer = AnnotatedFrames(known.frames, {t: known.labels(t) for t in known.filled[1:]})
+    with pytest.raises(StoreError, match=r"out' holds a training on other images or masks"):
+        next(learn(fewer, recipe))
+
+
+@pytest.mark.parametrize("other", [b"no checkpoint", b""])
+def test_a_checkpoint_that_is_damaged(
+    tmp_path: Path, known: AnnotatedFrames, start: Path, other: bytes
+) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(other)
+    with pytest.raises(StoreError, match=r"checkpoint\.pt' can't be gone on with"):
+        next(learn(known, OwnCellsTraining(tmp_path, start_from=start)))
+
+
+def test_a_checkpoint_of_another_network(
+    tmp_path: Path, known: AnnotatedFrames, start: Path
+) -> None:
+    Learner(torch.nn.Linear(2, 2), 0.1).save(tmp_path / "checkpoint.pt")
+    with pytest.raises(StoreError, match="of another training"):
+        next(learn(known, OwnCellsTraining(tmp_path, start_from=start)))
 
 
 def test_a_loss_that_is_not_finite_ends_it(

@@ -69,7 +69,7 @@ def labels(
 
     The last fifth of them is held out: the weights that find its cells best
     are kept, and training ends when they don't become better. Called again
-    with the same folder, a stopped training goes on.
+    with the same folder, images and labels, a stopped training goes on.
     """
     from napari_vos.io import open_frames, open_labels
     from napari_vos.training.own_cells import OwnCellsTraining, train

@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from itertools import count
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from napari_vos.checkpoints import sha256_of
+from napari_vos.errors import StoreError
 from napari_vos.training.plot import write_plot
 
 if TYPE_CHECKING:
@@ -189,12 +191,24 @@ class Learner(Generic[Network]):
         write_plot(path.with_name("progress.png"), self.history)
 
     def restore(self, path: Path) -> dict[str, Any]:
-        """Go on from a checkpoint, and return all it holds."""
-        kept: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
-        self.network.load_state_dict(kept["network"])
-        self.average.load_state_dict(kept["average"])
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.step, self.elapsed = kept["step"], kept["elapsed"]
+        """Go on from a checkpoint, and return all it holds.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged, or of another training.
+        """
+        try:
+            kept: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
+            self.network.load_state_dict(kept["network"])
+            self.average.load_state_dict(kept["average"])
+            self.optimizer.load_state_dict(kept["optimizer"])
+            self.step, self.elapsed = kept["step"], kept["elapsed"]
+        except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+            raise StoreError(
+                f"'{path}' can't be gone on with: it is damaged, or of another training. Choose "
+                "another folder, or delete it."
+            ) from error
         self.history = kept.get("history", self.history)
         return kept
 

@@ -16,6 +16,7 @@ from napari_vos import checkpoints
 from napari_vos.configs import CellsConfig
 from napari_vos.engines.cells import CellDetector
 from napari_vos.engines.yolact_network import RunningYolact
+from napari_vos.errors import StoreError
 from napari_vos.metrics import InstanceScores
 from napari_vos.training.fields import Fields, sample_field
 from napari_vos.training.instances import compare
@@ -128,7 +129,8 @@ def learn(annotated: AnnotatedFrames, recipe: OwnCellsTraining) -> Generator[Pro
     Raises
     ------
     NapariVosError
-        If there is but one cell, or `start_from` holds other weights.
+        If there is but one cell, `start_from` holds other weights, or the folder a training
+        on other images or masks.
     """
     training = _Training(annotated, recipe)
     yield training.judge()
@@ -175,6 +177,7 @@ class _Training:
     def __init__(self, annotated: AnnotatedFrames, recipe: OwnCellsTraining) -> None:
         self.learned, self.held = annotated.hold_out(recipe.held_out)
         self.recipe = recipe
+        self.data = annotated.fingerprint
         self.diameter = max(SMALLEST_DIAMETER, annotated.diameter)
         self.learner = Learner(_start(recipe), recipe.learning_rate, warm_up=WARM_UP)
         self.before: InstanceScores | None = None
@@ -184,6 +187,11 @@ class _Training:
         self.checkpoint = recipe.out / "checkpoint.pt"
         if self.checkpoint.exists():
             kept = self.learner.restore(self.checkpoint)
+            if kept.get("data") != self.data:
+                raise StoreError(
+                    f"'{recipe.out}' holds a training on other images or masks: what it has judged "
+                    "doesn't count for these. Choose another folder, or delete this one."
+                )
             self.before, self.best = (InstanceScores(**kept[key]) for key in ("before", "best"))
             self.n_worse = kept["n_worse"]
         self.generator = torch.Generator().manual_seed(recipe.seed + self.learner.step)
@@ -236,6 +244,7 @@ class _Training:
             before=asdict(self.before),
             best=asdict(self.best),
             n_worse=self.n_worse,
+            data=self.data,
         )
         return self.progress(scores)
 

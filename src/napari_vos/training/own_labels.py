@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,15 @@ class AnnotatedFrames:
     def labels(self, t: int) -> NDArray[np.int32]:
         """Return the labels of an annotated frame."""
         return self.by_frame[t]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the images and of what is said of them."""
+        digest = hashlib.sha256(self.frames.fingerprint.encode())
+        for t, labels in sorted(self.by_frame.items()):
+            digest.update(f"{t} {labels.shape}".encode())
+            digest.update(labels.tobytes())
+        return digest.hexdigest()
 
     @property
     def diameter(self) -> float:
