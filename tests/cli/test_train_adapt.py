@@ -118,3 +118,12 @@ def test_what_cannot_be_used_is_refused(fails, images, prompts, tmp_path):
     assert "No object of 25 pixels or more is marked" in fails(*adapt, "-o", out)
     assert "can't be adapted" in fails(*adapt, "-o", out, "--engine", "mivos")
     assert not out.exists()
+
+
+def test_no_file_is_replaced(fails, asked, images, prompts, tmp_path):
+    out = tmp_path / "adapted.safetensors"
+    out.write_bytes(b"mine")
+    told = fails("train", "adapt", images, "--labels", prompts, "-o", out, "--minutes", "0.01")
+    assert "exists already. Choose another name" in told
+    assert out.read_bytes() == b"mine"
+    assert not asked

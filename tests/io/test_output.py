@@ -80,3 +80,14 @@ def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
             whole_output(path, overwrite=False) as temporary,
         ):
             temporary.write_text("nothing")
+
+
+def test_what_has_a_similar_name_stays(tmp_path):
+    mine = tmp_path / "out.zarr.old"
+    mine.mkdir()
+    path = tmp_path / "out.zarr"
+    for _ in range(2):
+        with whole_output(path, overwrite=True) as temporary:
+            temporary.mkdir()
+            (temporary / "zarr.json").write_text("{}")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out.zarr", "out.zarr.old"]

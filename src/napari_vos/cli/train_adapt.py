@@ -43,6 +43,7 @@ def adapt(
     """
     from napari_vos.cli.propagate import painted_frames
     from napari_vos.io import open_frames, open_labels
+    from napari_vos.io.output import whole_output
     from napari_vos.session import Session
 
     if output.suffix.lower() != SUFFIX:
@@ -52,6 +53,8 @@ def adapt(
             f"There is no folder '{output.absolute().parent}' to write '{output.name}' in. Make it "
             "first, or choose another one."
         )
+    if output.exists():
+        raise StoreError(f"'{output}' exists already. Choose another name.")
     stack = open_frames(images, axes=axes, channels=parse_channels(channels))
     given = [open_labels(path) for path in labels or ()]
     with Session(stack, engine=engine, weights=weights) as session:
@@ -70,7 +73,8 @@ def adapt(
         if outcome is None:  # stopped before anything was learned
             raise typer.Exit(130)
         if outcome.weights is not None:
-            shutil.copyfile(outcome.weights, output)
+            with whole_output(output, overwrite=False) as temporary:
+                shutil.copyfile(outcome.weights, temporary)
         result = {
             "weights": None if outcome.weights is None else output,
             "engine": engine,

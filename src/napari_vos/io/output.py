@@ -47,7 +47,7 @@ def whole_output(
         If `path` exists and isn't to be replaced, or can't be written; names it.
     """
     temporary = path.with_name(f"{path.name}.tmp")
-    previous = path.with_name(f"{path.name}.old")
+    previous = path.with_name(f"{path.name}.previous.tmp")
     try:
         if path.exists() and not overwrite:
             raise StoreError(f"'{path}' exists already. Choose another name, or overwrite it.")
@@ -56,6 +56,7 @@ def whole_output(
         _remove(temporary)
         yield temporary
         if path.is_dir():  # a folder can't be replaced at one stroke
+            _remove(previous)
             path.rename(previous)
         temporary.replace(path)
         _remove(previous)
