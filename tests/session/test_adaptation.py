@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from napari_vos import FrameStack
-from napari_vos.errors import FramesError, NapariVosError, PromptError
+from napari_vos.errors import FramesError, NapariVosError, PromptError, StoreError
 from napari_vos.session import Session
 from napari_vos.session.adaptation import StackAdaptation
 
@@ -255,3 +255,10 @@ def test_compact_needs_a_marked_frame_of_a_time_lapse(images: np.ndarray) -> Non
         steps = session.adapt()
         with pytest.raises(FramesError, match="one frame alone"):
             next(steps)
+
+
+def test_weights_that_are_lost_are_named(session: Session, lessons: Lessons) -> None:
+    outcome = adapt(session)
+    outcome.weights.unlink()
+    with pytest.raises(StoreError, match=f"Can't read '.*{outcome.weights.name}'"):
+        session.replay()

@@ -145,6 +145,16 @@ def test_where_all_is_right_nothing_is_looked_for(session, blocks, eyes):
     assert eyes.looked == [5]
 
 
+def test_a_newcomer_that_is_part_of_an_object_is_still_no_users_word(session, blocks, eyes):
+    session.add_mask(0, blocks(o7=(2, 2)))
+    session.run()
+    eyes.shown = {5: blocks(o1=(15, 20))}
+    session.add_newcomers(session.find_newcomers())
+    session.merge_objects(7, 8)
+    assert session.user_frames() == (0,)
+    assert session.confidence[5, 7] <= 0.8
+
+
 def test_ids_run_out(session, blocks, eyes, monkeypatch):
     session.add_mask(0, blocks(o65535=(2, 2), o1=(2, 20)))
     eyes.shown = {0: blocks(o1=(15, 2))}

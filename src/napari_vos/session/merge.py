@@ -127,7 +127,7 @@ def unite(one: ObjectEvidence, other: ObjectEvidence) -> ObjectEvidence:
     """Return the evidence of two objects that are one, under the id of both.
 
     A pixel belongs to it as probably as it belongs to either. It is as certain as the
-    less certain of them, unless the user has said so.
+    less certain of them, unless the user has said so. What was detected stays so.
     """
     box = Box(
         min(one.box.top, other.box.top),
@@ -136,13 +136,14 @@ def unite(one: ObjectEvidence, other: ObjectEvidence) -> ObjectEvidence:
         max(one.box.right, other.box.right),
     )
     total = cut_window(one, box).astype(np.float32) + cut_window(other, box)
-    by_user = Source.USER in (one.source, other.source)
+    sources = {one.source, other.source}
+    source = next(each for each in (Source.USER, Source.DETECTED, one.source) if each in sources)
     return ObjectEvidence(
         one.object_id,
         box,
         np.minimum(total, 1).astype(np.float16),
-        1.0 if by_user else min(one.confidence, other.confidence),
-        Source.USER if by_user else Source.PROPAGATED,
+        1.0 if source is Source.USER else min(one.confidence, other.confidence),
+        source,
     )
 
 

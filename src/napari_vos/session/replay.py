@@ -20,6 +20,7 @@ from napari_vos.session.ledger import Ledger
 from napari_vos.session.newcomers import repeat_newcomers
 from napari_vos.session.round import begin_round, run_round
 from napari_vos.session.spans import Reach
+from napari_vos.store.files import reported
 from napari_vos.store.folder import SessionFolder
 
 if TYPE_CHECKING:
@@ -139,7 +140,9 @@ class _Replay:
             case "adapt":
                 # Training again would give other weights on another machine.
                 named = line["adapted"]["weights"]
-                content = (self._source.folder.path / named).read_bytes()
+                path = self._source.folder.path / named
+                with reported(path, "read"):
+                    content = path.read_bytes()
                 self._again.folder.write_weights(Path(named).stem, content)
                 self._again.commit("adapt", {}, adapted=line["adapted"])
             case other:
