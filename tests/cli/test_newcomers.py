@@ -133,3 +133,13 @@ def test_bad_input(fails, arguments):
 def test_a_detector_that_is_none(fails, factory, images, prompts, tmp_path):
     command = ("propagate", images, prompts, "-o", tmp_path / "out.tif", "--newcomers", 2)
     assert "no detector 'eyes'" in fails(*command, "--detector", "eyes")
+
+
+def test_a_folder_of_something_else_is_refused_before_the_work(arguments, fails, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "image.tif").touch()
+    told = fails(*arguments, "--ctc", mine, "--overwrite")
+    assert "isn't a folder of masks and res_track.txt" in told
+    assert not (tmp_path / "out.tif").exists()
+    assert [entry.name for entry in mine.iterdir()] == ["image.tif"]

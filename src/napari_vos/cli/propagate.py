@@ -125,7 +125,7 @@ def propagate(
     from napari_vos.io import open_frames, open_labels, write_labels, write_table
 
     folder = session or output.with_suffix(".session")
-    _check_outputs(output, [table, events, ctc], folder, overwrite=overwrite)
+    _check_outputs(output, [table, events], ctc, folder, overwrite=overwrite)
     memory_bytes = parse_size(memory)
     config: EngineConfig | None = parse_fusion(engine, fusion_weights)
     if refine:
@@ -195,16 +195,17 @@ def propagate(
 
 
 def _check_outputs(
-    output: Path, others: list[Path | None], folder: Path, *, overwrite: bool
+    output: Path, tables: list[Path | None], ctc: Path | None, folder: Path, *, overwrite: bool
 ) -> None:
     """Refuse before the work what couldn't be written after it."""
     from napari_vos.cli.continuing import holds_session
+    from napari_vos.io.ctc import is_ctc
 
     if output.suffix.lower() not in _SUFFIXES:
         raise StoreError(
             f"Can't write labels to '{output}': expected a name ending in {', '.join(_SUFFIXES)}."
         )
-    for path in (output, *others):
+    for path in (output, *tables, ctc):
         if path is None:
             continue
         parent = path.absolute().parent
@@ -222,6 +223,11 @@ def _check_outputs(
             raise StoreError(
                 f"'{path}' exists already. Choose another name, or replace it with --overwrite."
             )
+    if ctc is not None and ctc.exists() and not is_ctc(ctc):
+        raise StoreError(
+            f"'{ctc}' isn't a folder of masks and res_track.txt, which alone is replaced. Choose "
+            "another name."
+        )
 
 
 def painted_frames(frames: FrameStack, prompts: LabelStack) -> list[int]:
