@@ -48,7 +48,7 @@ def test_index_leads_to_the_frame() -> None:
 @pytest.mark.parametrize(
     ("shape", "axes", "message"),
     [
-        ((64, 48), None, r"'phase' looks like a single image: its shape is \(64, 48\)"),
+        ((64, 48), None, r"'phase' looks like a single image.* \(64, 48\).*\(T, Y, X\)\.$"),
         ((64, 48, 3), None, "looks like a single image.*axes='TYX'"),
         ((64, 48), "YX", r"'phase' has no time axis \(axes 'YX', shape \(64, 48\)\)"),
         ((10, 20, 64, 48), None, r"Can't tell the axes of 'phase'.*axes='TCYX'"),

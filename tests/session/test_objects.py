@@ -211,7 +211,7 @@ def test_other_objects_keep_every_pixel(session, blocks):
     ("act", "message"),
     [
         (lambda s: s.merge_objects(1, 1), "can't be merged with itself"),
-        (lambda s: s.merge_objects(1, 9), "no object 9 in this session; there are 1, 2"),
+        (lambda s: s.merge_objects(1, 9), "no object 9 in this session. Its objects: 1, 2"),
         (lambda s: s.merge_objects(1, 2, frames=(3, 12)), "Frame 12 is outside"),
         (lambda s: s.merge_objects(1, 2, frames=(6, 3)), "range 6-3 holds no frame"),
         (lambda s: s.merge_objects(1, 2, frames=(0, 3)), "isn't on any of the frames 0-3"),

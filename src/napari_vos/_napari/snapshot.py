@@ -141,7 +141,7 @@ def take_image(layer: Image | None) -> ImageSnapshot:
     if layer is None:
         raise FramesError(
             "No image layer is chosen. Open a time-lapse (T, Y, X), or take one from "
-            "File > Open Sample > napari-vos."
+            "File > Open Sample > Video Object Segmentation."
         )
     data: Any = list(layer.data) if layer.multiscale else layer.data
     shape = tuple(int(n) for n in (data[0] if layer.multiscale else data).shape)

@@ -138,9 +138,10 @@ def _example(shape: tuple[int, ...]) -> str:
 def _infer(shape: tuple[int, ...], name: str) -> str:
     colour = len(shape) > 2 and shape[-1] in _COLOUR_SAMPLES
     if len(shape) == 2 or (len(shape) == 3 and colour):
+        hint = " If its first dimension is time, say so with axes='TYX'." if colour else ""
         raise FramesError(
             f"'{name}' looks like a single image: its shape is {shape}. Expected a stack of "
-            "frames (T, Y, X). If its first dimension is time, say so with axes='TYX'."
+            f"frames (T, Y, X).{hint}"
         )
     if len(shape) == 3:
         return "TYX"

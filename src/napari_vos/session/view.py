@@ -267,7 +267,7 @@ class SessionView:
         known = self.object_ids
         if object_id not in known:
             raise PromptError(
-                f"There is no object {object_id} in this session; there are "
+                f"There is no object {object_id} in this session. Its objects: "
                 f"{', '.join(map(str, known[:20])) or 'none'}{' ...' if len(known) > 20 else ''}."
             )
         return int(object_id)
