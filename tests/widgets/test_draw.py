@@ -94,6 +94,16 @@ def test_without_the_switch_masks_are_made_when_the_button_is_pressed(drawing: A
     assert drawing.ids_by_frame[5] == {3}
 
 
+def test_strokes_are_not_propagated_as_masks(drawing: Any) -> None:
+    drawing.widget.draw.automatic.value = False
+    scribble(drawing)
+    assert drawing.widget.form.labels.value is drawing.widget.draw.layer.value
+    drawing.press("propagate")
+    assert drawing.finish() is Finish.FAILED
+    assert "No object is marked on 'phase' yet" in drawing.notices
+    assert drawing.ids_by_frame == [set()] * 12
+
+
 def test_only_what_is_new_is_taken(drawing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_vos.session import Session
 

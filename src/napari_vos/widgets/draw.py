@@ -123,15 +123,16 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         layer: DrawingLayer
         if kind == "shapes":
             layer = Shapes(ndim=n_dims, name=name, face_color="transparent", **image.placement)
-            layer.mode = "add_rectangle"
+            mode = "add_rectangle"
         elif kind == "points":
             layer = Points(ndim=n_dims, name=name, **image.placement)
-            layer.mode = "add"
+            mode = "add"
         else:
             layer = Labels(np.zeros(image.shape, np.uint16), name=name, **image.placement)
-            layer.mode = "paint"
             layer.brush_size = 3
+            mode = "paint"
         self._viewer.add_layer(layer)
+        layer.mode = mode  # only now do the layer's controls show it
         self.layer.reset_choices()
         self.layer.value = layer
 

@@ -43,6 +43,7 @@ from napari_vos.widgets.steps import Aim, Steps
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_vos._napari.desk import Then
@@ -185,9 +186,13 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             t = shown_frame(image, self._viewer)
             if user_frames is UserFrames.SHOWN and t is not None:
                 self._corrections.note(Path(layer.metadata[METADATA]["session"]), [t])
-        elif user_frames is not UserFrames.DRAWN:
+        elif user_frames is not UserFrames.DRAWN and not self._is_only_drawn(layer):
             prompts = take_prompts(layer, image, self._viewer, user_frames)
         return Job(image, prompts, form.options, form.frames, form.direction.value, self._folder)
+
+    def _is_only_drawn(self, layer: Labels | None) -> bool:
+        """Return whether what is painted on a layer are strokes, of which masks are made."""
+        return layer is not None and layer is self.draw.layer.value
 
     def hand_over(self) -> tuple[OpenSessions, Job]:
         """Return what is chosen for other work on its session, with or without labels.
