@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import Container, FloatSpinBox, Label, ProgressBar, PushButton
+from magicgui.widgets import Container, FloatSpinBox, ProgressBar, PushButton
 
 from napari_vos._napari.adaptation import AdaptJob
 from napari_vos._napari.background import Background
@@ -12,6 +12,7 @@ from napari_vos._napari.notify import told
 from napari_vos._napari.panel import call_at_end
 from napari_vos.session import Finish
 from napari_vos.widgets.curve import Curve
+from napari_vos.widgets.layout import let_scroll, make_row, make_text
 from napari_vos.widgets.propagate import PropagateWidget
 
 if TYPE_CHECKING:
@@ -53,17 +54,14 @@ class AdaptWidget(Container):  # type: ignore[type-arg]
             tooltip="Stop after the step in work. The best weights until then are judged and kept.",
         )
         self.bar = ProgressBar(label="", min=0, max=1000, value=0)
-        self.status = Label(value="")
-        about = Label(value=_ABOUT)
-        buttons: Container[Any] = Container(
-            widgets=[self.adapt, self.cancel], layout="horizontal", labels=False
-        )
+        self.status = make_text()
+        about = make_text(_ABOUT)
+        buttons = make_row(self.adapt, self.cancel)
         time: Container[Any] = Container(widgets=[self.minutes])
         super().__init__(widgets=[about, time, buttons, self.bar, self.status], labels=False)
-        for text in (about, self.status):
-            text.native.setWordWrap(True)
         self.curve = Curve(LOSS)
         self.native.layout().addWidget(self.curve)
+        let_scroll(self.native)
         self.work: Background | None = None
         self._viewer = napari_viewer
         self._job: AdaptJob | None = None

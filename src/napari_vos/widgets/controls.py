@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import CheckBox, Label, ProgressBar, PushButton
+from magicgui.widgets import CheckBox, ProgressBar, PushButton
 
-from napari_vos.widgets.layout import make_row
+from napari_vos.widgets.layout import make_row, make_text
 
 if TYPE_CHECKING:
     from napari_vos.session import Progress
@@ -47,11 +47,7 @@ class Controls:
             text="Open session…", tooltip="Show a session's folder and go on with it."
         )
         self.bar = ProgressBar(label="", min=0, max=1, value=0)
-        self.status = Label(value="")
-        self.status.native.setWordWrap(True)
-        policy = self.status.native.sizePolicy()
-        policy.setHorizontalPolicy(policy.Policy.Expanding)
-        self.status.native.setSizePolicy(policy)
+        self.status = make_text()
         self.above = make_row(self.propagate, self.cancel, self.automatic)
         self.below = make_row(self.undo, self.redo, self.choose)
 

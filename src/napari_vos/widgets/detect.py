@@ -20,6 +20,7 @@ from napari_vos.widgets.combination import CombinationView
 from napari_vos.widgets.detect_form import ALL, SOME, DetectForm
 from napari_vos.widgets.detect_training import TrainingPanel
 from napari_vos.widgets.form import chosen_path
+from napari_vos.widgets.layout import let_scroll, make_row
 from napari_vos.widgets.propagate import PropagateWidget
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         )
         bar = ProgressBar(label="", min=0, max=1, value=0)
         status = Label(value="")
-        buttons: Container[Any] = Container(
-            widgets=[detect, cancel, use, explain], layout="horizontal", labels=False
-        )
+        buttons = make_row(detect, cancel, use, explain)
         super().__init__(widgets=[form.container, buttons, bar, status], labels=False)
         self.form, self.detect, self.cancel, self.use = form, detect, cancel, use
         self.explain, self.bar, self.status = explain, bar, status
@@ -65,6 +64,7 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         group = QCollapsible("Train on my labels")
         group.addWidget(self.training.native)
         self.native.layout().addWidget(group)
+        let_scroll(self.native)
         self.search: Background | None = None
         self._viewer = napari_viewer
         self._sight: Sight | None = None

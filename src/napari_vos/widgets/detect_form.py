@@ -20,7 +20,7 @@ from napari_vos._napari.settings import read_setting
 from napari_vos.configs import CellsConfig
 from napari_vos.engines import DETECTORS, PUBLISHED
 from napari_vos.engines.coco import CLASSES
-from napari_vos.widgets.form import DEVICES, PRECISIONS, chosen_path, layer_choice
+from napari_vos.widgets.form import DEVICES, PRECISIONS, chosen_path, layer_choice, where_published
 
 ALL_CLASSES = "all"
 
@@ -144,7 +144,7 @@ class DetectForm:
         """Ask for what the detector needs, and offer the frames of the images."""
         address = PUBLISHED.get(self.detector.value)
         self.published.visible = address is not None
-        self.published.value = f'Weights are <a href="{address}">published by the authors</a>.'
+        self.published.value = where_published(address)
         self.diameter.visible = self.detector.value == "cells"
         self.kind.visible = self.detector.value == "yolact"
         self.span.visible = self.frames.value == SOME

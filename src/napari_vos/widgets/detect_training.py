@@ -25,6 +25,7 @@ from napari_vos.cli.options import parse_frame_list
 from napari_vos.session import Finish
 from napari_vos.widgets.curve import Curve
 from napari_vos.widgets.form import chosen_path, layer_choice
+from napari_vos.widgets.layout import make_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,9 +86,7 @@ class TrainingPanel(Container):  # type: ignore[type-arg]
             text="Stop", enabled=False, tooltip="Stop; the best weights so far stay."
         )
         self.status = Label(value="")
-        buttons: Container[Any] = Container(
-            widgets=[self.train, self.cancel], layout="horizontal", labels=False
-        )
+        buttons = make_row(self.train, self.cancel)
         super().__init__(
             widgets=[
                 self.painted,

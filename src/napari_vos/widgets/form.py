@@ -30,6 +30,8 @@ from napari_vos.widgets.layout import make_row
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
+_LINK = "#3d8fd8"
+
 
 class PropagateForm:
     """What to propagate, how, and where to keep it.
@@ -180,7 +182,13 @@ class PropagateForm:
         address = PUBLISHED.get(self.engine.value)
         self.fusion_weights.visible = self.engine.value == "mivos"
         self.published.visible = address is not None
-        self.published.value = f'Weights are <a href="{address}">published by the authors</a>.'
+        self.published.value = where_published(address)
+
+
+def where_published(address: str | None) -> str:
+    """Return a line with a link that is legible on dark and on light."""
+    link = f'<a href="{address}" style="color: {_LINK}">published by the authors</a>'
+    return f"Weights are {link}."
 
 
 def layer_choice(kind: type, *, label: str, tooltip: str) -> Any:

@@ -13,7 +13,6 @@ from magicgui.widgets import (
     Container,
     FileEdit,
     FloatSlider,
-    Label,
     PushButton,
     SpinBox,
 )
@@ -27,6 +26,7 @@ from napari_vos._napari.tracks import show_tracks
 from napari_vos.session import Finish, Progress, Session
 from napari_vos.session.survey import Search, Survey
 from napari_vos.widgets.form import chosen_path
+from napari_vos.widgets.layout import make_row, make_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -112,20 +112,16 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
             text="Export tracks…",
             tooltip="Write masks and res_track.txt, as the Cell Tracking Challenge has them.",
         )
-        self.parents = Label(value="")
-        rows: list[Container[Any]] = [
-            Container(widgets=row, layout="horizontal", labels=False)
-            for row in (
-                [self.find, self.accept],
-                [self.propose, self.accept_parents],
-                [self.tracks, self.export],
-            )
+        self.parents = make_text()
+        rows = [
+            make_row(self.find, self.accept),
+            make_row(self.propose, self.accept_parents),
+            make_row(self.tracks, self.export),
         ]
         fields: Container[Any] = Container(
             widgets=[self.mode, self.every, self.score, self.weights]
         )
         super().__init__(widgets=[fields, *rows, self.parents], labels=False)
-        self.parents.native.setWordWrap(True)
         self._viewer, self._desk, self._aim, self._tell = viewer, desk, aim, tell
         self._frames = frames
         self._suggestions: Suggestions | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 
@@ -14,6 +14,7 @@ from napari_vos._napari.refinement import Changes, find_changes, take_labels
 from napari_vos._napari.snapshot import METADATA, shown_frame, take_image
 from napari_vos.errors import FramesError
 from napari_vos.session import Finish
+from napari_vos.widgets.layout import let_scroll, make_row
 from napari_vos.widgets.refine_form import ALL, RefineForm
 
 if TYPE_CHECKING:
@@ -44,11 +45,9 @@ class RefineWidget(Container):  # type: ignore[type-arg]
         undo = PushButton(text="Undo", tooltip="Take back what was applied last.")
         bar = ProgressBar(label="", min=0, max=1, value=0)
         status = Label(value="")
-        rows: list[Container[Any]] = [
-            Container(widgets=row, layout="horizontal", labels=False)
-            for row in ([look, cancel], [apply, discard, undo])
-        ]
+        rows = [make_row(look, cancel), make_row(apply, discard, undo)]
         super().__init__(widgets=[form.container, *rows, bar, status], labels=False)
+        let_scroll(self.native)
         self.form, self.look, self.cancel = form, look, cancel
         self.apply, self.discard, self.undo = apply, discard, undo
         self.bar, self.status = bar, status
