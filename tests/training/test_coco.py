@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,14 @@ def test_labels_hold_instances_and_crowds_are_unknown(data: CocoDataset) -> None
     assert LabelledImage(data.images[1]).filled == []
     fields = sample_field(np.random.default_rng(0), image)
     assert fields.images.isfinite().all()
+
+
+def test_an_instance_without_a_pixel_is_none(data: CocoDataset) -> None:
+    thin = {"image_id": 1, "category_id": 1, "segmentation": box(8, 8, 8, 24)}
+    image = LabelledImage(replace(data.images[0], annotations=(thin,)))
+    fields = sample_field(np.random.default_rng(0), image)
+    assert fields.images.isfinite().all()
+    assert not fields.labels.any()
 
 
 def test_crowds_are_no_background_to_match(data: CocoDataset) -> None:

@@ -163,10 +163,11 @@ def boxes_around(masks: Tensor) -> Tensor:
 def _choose_tile(rng: np.random.Generator, labels: NDArray[np.int32], scales: float) -> Tile:
     """Choose a place so large that the frame's objects have a random size near the typical one."""
     areas = np.bincount(labels[labels > 0])
-    diameter = float(np.sqrt(np.median(areas[areas > 0])))
+    there = areas[areas > 0]  # none if annotated instances are too thin for any pixel
+    diameter = float(np.sqrt(np.median(there))) if there.size else OBJECT_SIDE
     target = OBJECT_SIDE * float(np.exp(rng.normal(0, scales)))
     side = int(np.clip(SIDE * diameter / target, 16, LARGEST * max(labels.shape)))
-    if rng.random() < EMPTY_SHARE:
+    if not there.size or rng.random() < EMPTY_SHARE:
         centre = [int(rng.integers(length)) for length in labels.shape]
     else:
         object_id = rng.choice(np.flatnonzero(areas))
