@@ -175,6 +175,16 @@ def test_a_cancelled_search_keeps_what_it_found(window: Window) -> None:
     assert not window.widget.cancel.enabled
 
 
+def test_a_search_stops_when_the_widget_is_closed(window: Window) -> None:
+    window.gates[1] = threading.Event()
+    window.widget.form.frames.value = "all frames"
+    window.press("detect")
+    window.viewer.window.remove_dock_widget(window.widget.native)
+    window.gates[1].set()
+    assert window.finish() is Finish.CANCELLED
+    assert len(window.looked) <= 2
+
+
 def test_instances_become_prompts_and_the_layer_the_users(window: Window) -> None:
     window.press("detect")
     window.finish()

@@ -13,6 +13,7 @@ from napari_vos._napari.background import Background
 from napari_vos._napari.detection import Found, Sight, Thresholds
 from napari_vos._napari.instances import InstanceLayer
 from napari_vos._napari.notify import told
+from napari_vos._napari.panel import call_at_end
 from napari_vos._napari.snapshot import ImageSnapshot, UserFrames, shown_frame, take_image
 from napari_vos.errors import FramesError
 from napari_vos.session import Finish
@@ -79,7 +80,7 @@ class DetectWidget(Container):  # type: ignore[type-arg]
             field.changed.connect(self._apply)
         self.training.train.clicked.connect(self._train)
         self.training.trained.connect(self._use_trained)
-        self.native.destroyed.connect(self._leave)
+        call_at_end(self.native, self._leave)
 
     def reset_choices(self, *_: object) -> None:
         """Offer the layers that are there now."""

@@ -9,6 +9,7 @@ from magicgui.widgets import Container, Label, ProgressBar, PushButton
 
 from napari_vos._napari.background import Background
 from napari_vos._napari.notify import told
+from napari_vos._napari.panel import call_at_end
 from napari_vos._napari.preview import Preview, change_pixels
 from napari_vos._napari.refinement import Changes, find_changes, take_labels
 from napari_vos._napari.snapshot import METADATA, shown_frame, take_image
@@ -60,7 +61,7 @@ class RefineWidget(Container):  # type: ignore[type-arg]
         self.apply.clicked.connect(self._apply)
         self.discard.clicked.connect(self._discard)
         self.undo.clicked.connect(self._undo)
-        self.native.destroyed.connect(self._leave)
+        call_at_end(self.native, self._leave)
         self._fit_buttons()
 
     def _start(self) -> None:
