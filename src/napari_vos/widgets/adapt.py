@@ -12,7 +12,7 @@ from napari_vos._napari.notify import told
 from napari_vos._napari.panel import call_at_end
 from napari_vos.session import Finish
 from napari_vos.widgets.curve import Curve
-from napari_vos.widgets.layout import let_scroll, make_row, make_text
+from napari_vos.widgets.layout import make_row, make_text
 from napari_vos.widgets.propagate import PropagateWidget
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ class AdaptWidget(Container):  # type: ignore[type-arg]
         super().__init__(widgets=[about, time, buttons, self.bar, self.status], labels=False)
         self.curve = Curve(LOSS)
         self.native.layout().addWidget(self.curve)
-        let_scroll(self.native)
         self.work: Background | None = None
         self._viewer = napari_viewer
         self._job: AdaptJob | None = None
