@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 LOSS = "loss"
 
 _ABOUT = (
-    "Teaches the engine chosen in Propagate what this time-lapse looks like: 'mast' from the "
-    "images alone, 'compact' from the frames you have painted. With two painted frames or more, "
-    "one is propagated to another before and after, and what makes that worse isn't kept."
+    "Teaches the engine chosen in Propagate what this movie looks like: 'mast' from images "
+    "alone, 'compact' from painted frames. With two of these, what makes masks worse isn't kept."
 )
 
 
