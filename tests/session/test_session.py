@@ -477,7 +477,7 @@ def test_what_cannot_be_done_is_refused(session, blocks):
         session.estimate(frames=(5, 40))
     with pytest.raises(PromptError, match="no direction 'fwd'; expected both, forward, backward"):
         session.run(direction="fwd")
-    with pytest.raises(PromptError, match=r"no object 5 .* there are 1"):
+    with pytest.raises(PromptError, match=r"no object 5 .* Its objects: 1"):
         session.accept(0, [5])
     with pytest.raises(PromptError, match="Frame -1"):
         session.accept([0, -1])
