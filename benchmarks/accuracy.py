@@ -7,8 +7,6 @@ Scores are those of `napari_vos.metrics.evaluate`.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import time
 from contextlib import closing
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from baselines import BASELINES
+from reporting import add_out, add_reference, write_report
 
 from napari_vos import Session, open_frames, open_labels
 from napari_vos.metrics import evaluate, find_annotation
@@ -95,12 +94,7 @@ def score(run: Run, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        default=os.environ.get("NAPARI_VOS_REFERENCE"),
-        help="folder that holds data/; NAPARI_VOS_REFERENCE if not given",
-    )
+    add_reference(parser)
     parser.add_argument(
         "--method",
         "--engine",
@@ -113,7 +107,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--cache", type=Path, help="folder in which baselines are kept")
     parser.add_argument("--labels", type=Path, help="folder in which to write the labels")
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     args = parser.parse_args()
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
@@ -139,11 +133,7 @@ def main() -> None:
     mean = {key: fmean(figures[key] for figures in sequences.values()) for key in keys}
     print("mean            " + "  ".join(f"{k} {v:.3f}" for k, v in mean.items()), file=sys.stderr)
     report = {"method": args.method, "weights": args.weights, "mean": mean, "sequences": sequences}
-    text = json.dumps(report, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_report(report, args.out)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ the weights there are, then with those adapted to it. No other label is seen.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import time
 from contextlib import closing
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from accuracy import N_FRAMES, SEQUENCES, Run, score
+from reporting import add_out, add_reference, write_report
 
 from napari_vos import Session, open_frames, open_labels
 
@@ -58,18 +57,13 @@ def propagate(session: Session) -> Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        default=os.environ.get("NAPARI_VOS_REFERENCE"),
-        help="folder that holds data/; NAPARI_VOS_REFERENCE if not given",
-    )
+    add_reference(parser)
     parser.add_argument("--engine", default="compact", help="compact or mast")
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
     parser.add_argument("--weights", help="weights file; the shipped ones if not given")
     parser.add_argument("--minutes", type=float, default=5.0, help="of adapting, per sequence")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     args = parser.parse_args()
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
@@ -93,12 +87,8 @@ def main() -> None:
         "n_gained": sum(gain > 0 for gain in gains),
     }
     print("  ".join(f"{key} {value:.3g}" for key, value in summary.items()), file=sys.stderr)
-    report = {**vars(args), "summary": summary, "sequences": sequences}
-    text = json.dumps(report, indent=1, default=str)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    asked = {name: str(v) if isinstance(v, Path) else v for name, v in vars(args).items()}
+    write_report({**asked, "summary": summary, "sequences": sequences}, args.out)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ reliability of the confidence, in ten bins. Nothing of this is fitted to the seq
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from accuracy import N_FRAMES, SEQUENCES
+from reporting import add_out, add_reference, write_report
 from scipy import ndimage
 from scipy.stats import spearmanr
 
@@ -132,18 +131,13 @@ def report_on(rows: list[dict[str, float]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        default=os.environ.get("NAPARI_VOS_REFERENCE"),
-        help="folder that holds data/; NAPARI_VOS_REFERENCE if not given",
-    )
+    add_reference(parser)
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
     parser.add_argument("--frames", type=int, default=N_FRAMES)
     parser.add_argument("--engine", default="compact")
     parser.add_argument("--weights", help="weights file; the shipped ones if not given")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     args = parser.parse_args()
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
@@ -167,11 +161,7 @@ def main() -> None:
         "all": report_on(everything),
         "sequences": sequences,
     }
-    text = json.dumps(report, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_report(report, args.out)
 
 
 if __name__ == "__main__":

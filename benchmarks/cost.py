@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from reporting import add_out, write_report
 
 N_OBJECTS = (1, 10, 100)
 SIZES = (512, 1024, 2048)
@@ -148,7 +149,7 @@ def main() -> None:
     parser.add_argument("--weights", help="weights file; the shipped ones if not given")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
@@ -160,11 +161,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = benchmark(Path(folder), args.objects, options)
     report |= {"options": options, "cpu_count": os.cpu_count()}
-    text = json.dumps(report, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_report(report, args.out)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ ones if --weights isn't given and there are none.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from reporting import add_out, write_report
 from safetensors.torch import save_file
 
 from napari_vos import FrameStack, checkpoints
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="file for 'cells'")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     args = parser.parse_args()
 
     images = sample("nuclei").images[:1]
@@ -94,11 +94,7 @@ def main() -> None:
     about = {key: plan[key] for key in ("device", "precision", "threads", "torch")}
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     result = {"shape": list(frames.shape), **machine, **about, "detectors": figures}
-    text = json.dumps(result, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_report(result, args.out)
 
 
 if __name__ == "__main__":

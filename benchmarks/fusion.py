@@ -8,14 +8,13 @@ with every form of fusion.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 from accuracy import N_FRAMES, SEQUENCES
+from reporting import add_out, add_reference, write_report
 
 from napari_vos import Session, open_frames, open_labels
 from napari_vos.configs import CompactConfig
@@ -39,14 +38,9 @@ def jaccard_between(folder: Path, form: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        default=os.environ.get("NAPARI_VOS_REFERENCE"),
-        help="folder that holds data/; NAPARI_VOS_REFERENCE if not given",
-    )
+    add_reference(parser)
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     args = parser.parse_args()
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
@@ -57,11 +51,7 @@ def main() -> None:
         told = "  ".join(f"{form} {j:.4f}" for form, j in figures.items())
         print(f"{name:15} {told}", file=sys.stderr, flush=True)
     mean = {form: fmean(figures[form] for figures in sequences.values()) for form in FORMS}
-    text = json.dumps({"mean": mean, "sequences": sequences}, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_report({"mean": mean, "sequences": sequences}, args.out)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ background to learn.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import tempfile
 import time
@@ -25,6 +23,8 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from accuracy import SEQUENCES
+from reporting import add_out, add_reference, write_report
 from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
@@ -37,15 +37,6 @@ from napari_vos.metrics import evaluate_instances, find_annotation
 from napari_vos.training.own_cells import OwnCellsTraining, train
 from napari_vos.training.own_labels import forget, gather
 
-SEQUENCES = (
-    "hela_nuclei_01",
-    "hela_nuclei_02",
-    "psc_phase_01",
-    "sim_nuclei_01",
-    "sim_nuclei_02",
-    "msc_cells_01",
-    "dic_hela_01",
-)
 TRAINING_FRAMES = 5
 SMALLEST = 1 / 16
 """Area of what the baseline keeps, as a part of the typical one."""
@@ -129,7 +120,7 @@ def score(folder: Path, count: int, arguments: argparse.Namespace) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reference", default=os.environ.get("NAPARI_VOS_REFERENCE"))
+    add_reference(parser)
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
     parser.add_argument("--frames", type=int, default=5, help="frames per sequence to search")
     parser.add_argument("--weights", help="file; the shipped weights if not given")
@@ -137,7 +128,7 @@ def main() -> None:
     parser.add_argument("--overlap", type=float, default=0.5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--minutes", type=float, default=0, help="train on five frames for so long")
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     args = parser.parse_args()
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
@@ -158,14 +149,10 @@ def main() -> None:
         }
         for method in methods
     }
-    text = json.dumps(
+    write_report(
         {"weights": args.weights, "minutes": args.minutes, "mean": mean, "sequences": sequences},
-        indent=1,
+        args.out,
     )
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ and there at most one mark is made on each of the five worst objects. Scores are
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import tempfile
 import time
@@ -22,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from accuracy import N_FRAMES, SEQUENCES
+from reporting import add_out, add_reference, write_report
 from robot import GOOD, KINDS, corrections, first_marks
 
 from napari_vos import Session, open_frames, open_labels
@@ -225,12 +224,7 @@ def mean_of(sequences: dict[str, dict[str, Any]], choice: str) -> dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        default=os.environ.get("NAPARI_VOS_REFERENCE"),
-        help="folder that holds data/; NAPARI_VOS_REFERENCE if not given",
-    )
+    add_reference(parser)
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
     parser.add_argument("--prompts", choices=KINDS, default="scribble")
     parser.add_argument("--choose", nargs="+", choices=CHOICES, default=["worst"])
@@ -242,7 +236,7 @@ def main() -> None:
     parser.add_argument("--engine", default="compact")
     parser.add_argument("--weights", help="weights file of the engine; its own if not given")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     args = parser.parse_args()
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
@@ -269,11 +263,7 @@ def main() -> None:
         "mean": mean,
         "sequences": sequences,
     }
-    text = json.dumps(report, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_report(report, args.out)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from reporting import add_out, write_report
 
 if TYPE_CHECKING:
     import torch
@@ -340,7 +341,7 @@ def main() -> None:
     parser.add_argument(
         "--memories", type=int, nargs="+", default=[10], help="memory frames of --steps"
     )
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
@@ -352,11 +353,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         name, run_all = ("steps", benchmark_steps) if args.steps else ("comparison", benchmark)
         report[name] = run_all(Path(folder), args)
-    text = json.dumps(report, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_report(report, args.out)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ and daughters.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from reporting import add_out, add_reference, write_report
 
 from napari_vos import Session, open_frames, open_labels
 from napari_vos.metrics import find_annotation
@@ -102,7 +101,7 @@ def drain(steps: Iterator[Any], name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reference", default=os.environ.get("NAPARI_VOS_REFERENCE"))
+    add_reference(parser)
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
     parser.add_argument("--frames", type=int, help="the first so many; all if not given")
     parser.add_argument("--every", type=int, default=5, help="look on every so many frames")
@@ -111,7 +110,7 @@ def main() -> None:
     parser.add_argument("--detector-weights", help="file; the shipped weights if not given")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--labels", type=Path, help="folder in which to write the labels")
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     args = parser.parse_args()
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
@@ -134,11 +133,7 @@ def main() -> None:
         for how in ("without", "with")
     }
     report = {"every": args.every, "score": args.score, "mean": mean, "sequences": sequences}
-    text = json.dumps(report, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_report(report, args.out)
 
 
 if __name__ == "__main__":

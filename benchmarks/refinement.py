@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -27,6 +25,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from reporting import add_out, add_reference, write_report
 from scipy import ndimage
 
 from napari_vos import FrameStack, Session, open_frames, open_labels, refine_labels
@@ -239,7 +238,7 @@ def time_against_length(options: dict[str, Any]) -> list[dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reference", default=os.environ.get("NAPARI_VOS_REFERENCE"))
+    add_reference(parser)
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--frames", type=int, default=5, help="annotated frames per sequence")
@@ -249,7 +248,7 @@ def main() -> None:
     parser.add_argument("--mast-weights", help="file; the shipped weights if not given")
     parser.add_argument("--weights", help="file; the shipped weights if not given")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, help="JSON file; standard output if not given")
+    add_out(parser)
     args = parser.parse_args()
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
@@ -278,11 +277,7 @@ def main() -> None:
         tell(f"MAST {args.side}", found)
     if "time" in args.parts:
         report["time"] = time_against_length(options)
-    text = json.dumps(report, indent=1)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_report(report, args.out)
 
 
 def tell(what: str, found: dict[str, Any]) -> None:

@@ -2,42 +2,13 @@ from __future__ import annotations
 
 import importlib
 import json
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import tifffile
-import torch
-from torch import nn
 
 from napari_vos.session.adaptation import StackAdaptation
-
-
-class Points(NamedTuple):
-    x: torch.Tensor
-
-
-class Distance(NamedTuple):
-    total: torch.Tensor
-
-
-class LineLessons:
-    """A line to learn instead of a network."""
-
-    name = "line"
-    learning_rate = 0.05
-    batch_size = 2
-    clip_bytes = 1
-
-    def __init__(self):
-        self.network = nn.Linear(1, 1)
-        nn.init.ones_(self.network.weight)
-
-    def batch(self, rng, size):
-        return Points(torch.from_numpy(rng.standard_normal((size, 1)).astype(np.float32)))
-
-    def losses(self, network, batch, generator):
-        return Distance((network(batch.x) - 2 * batch.x).square().mean())
+from tests.lessons import LineLessons
 
 
 @pytest.fixture

@@ -1,42 +1,14 @@
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-import torch
-from torch import nn
 
 from napari_vos.session.adaptation import StackAdaptation
 from napari_vos.training.adapt import AdaptProgress
-
-
-class Points(NamedTuple):
-    x: torch.Tensor
-
-
-class Distance(NamedTuple):
-    total: torch.Tensor
-
-
-class LineLessons:
-    """A line to learn instead of a network."""
-
-    name = "line"
-    learning_rate = 0.05
-    batch_size = 2
-    clip_bytes = 1
-
-    def __init__(self):
-        self.network = nn.Linear(1, 1)
-        nn.init.ones_(self.network.weight)
-
-    def batch(self, rng, size):
-        return Points(torch.from_numpy(rng.standard_normal((size, 1)).astype(np.float32)))
-
-    def losses(self, network, batch, generator):
-        return Distance((network(batch.x) - 2 * batch.x).square().mean())
+from tests.lessons import LineLessons
 
 
 @pytest.fixture

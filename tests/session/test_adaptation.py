@@ -4,45 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from napari_vos import FrameStack
 from napari_vos.errors import FramesError, NapariVosError, PromptError, StoreError
 from napari_vos.session import Session
 from napari_vos.session.adaptation import StackAdaptation
+from tests.lessons import LineLessons
 
 N_STEPS = 20
-
-
-class Points(NamedTuple):
-    x: torch.Tensor
-
-
-class Distance(NamedTuple):
-    total: torch.Tensor
-
-
-class LineLessons:
-    name = "line"
-    learning_rate = 0.05
-    batch_size = 4
-    clip_bytes = 1
-
-    def __init__(self, spoil: float = 1.0) -> None:
-        self.network = nn.Linear(1, 1)
-        nn.init.ones_(self.network.weight)
-        self.spoil = spoil
-
-    def batch(self, rng: np.random.Generator, size: int) -> Points:
-        return Points(torch.from_numpy(rng.standard_normal((size, 1)).astype(np.float32)))
-
-    def losses(self, network: Any, batch: Points, generator: torch.Generator) -> Distance:
-        return Distance((network(batch.x) - 2 * batch.x).square().mean() * self.spoil)
 
 
 class Lessons:
@@ -63,7 +36,9 @@ def lessons(monkeypatch: pytest.MonkeyPatch) -> Lessons:
     def lessons_of(self: StackAdaptation, annotated: Any) -> LineLessons:
         given.annotated.append(sorted(annotated))
         given.start_from.append(self._start_from.weights)
-        return LineLessons(given.spoil)
+        line = LineLessons()
+        line.spoil = given.spoil
+        return line
 
     own = StackAdaptation._try
 

@@ -8,42 +8,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import torch
 from napari.utils.notifications import notification_manager
-from torch import nn
 
 from napari_vos.session import Finish
 from napari_vos.session.adaptation import StackAdaptation
 from napari_vos.widgets.adapt import AdaptWidget
+from tests.lessons import LineLessons, Points
 
 pytestmark = pytest.mark.gui
 
 
-class Points(NamedTuple):
-    x: torch.Tensor
-
-
-class Distance(NamedTuple):
-    total: torch.Tensor
-
-
-class LineLessons:
-    name = "line"
-    learning_rate = 0.05
-    batch_size = 2
-    clip_bytes = 1
-    spoil = 1.0
-
-    def __init__(self) -> None:
-        self.network = nn.Linear(1, 1)
-        nn.init.ones_(self.network.weight)
-
+class LessonsInTheBackground(LineLessons):
     def batch(self, rng: np.random.Generator, size: int) -> Points:
         assert threading.current_thread() is not threading.main_thread()
-        return Points(torch.from_numpy(rng.standard_normal((size, 1)).astype(np.float32)))
-
-    def losses(self, network: Any, batch: Points, generator: torch.Generator) -> Distance:
-        return Distance((network(batch.x) - 2 * batch.x).square().mean() * self.spoil)
+        return super().batch(rng, size)
 
 
 class Adapting(NamedTuple):
@@ -68,9 +46,9 @@ class Adapting(NamedTuple):
 def adapting(window: Any, monkeypatch: pytest.MonkeyPatch) -> Adapting:
     annotated: list[list[int]] = []
 
-    def lessons(self: StackAdaptation, given: Any) -> LineLessons:
+    def lessons(self: StackAdaptation, given: Any) -> LessonsInTheBackground:
         annotated.append(sorted(given))
-        return LineLessons()
+        return LessonsInTheBackground()
 
     monkeypatch.setattr(StackAdaptation, "_lessons", lessons)
     widget = AdaptWidget(window.viewer)
@@ -126,7 +104,7 @@ def test_painted_frames_are_compared(adapting: Adapting) -> None:
 
 
 def test_divergence_is_said(adapting: Adapting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LineLessons, "spoil", math.nan)
+    monkeypatch.setattr(LessonsInTheBackground, "spoil", math.nan)
     adapting.press("adapt")
     assert adapting.finish() is Finish.COMPLETED
     assert adapting.widget.status.value.startswith("The loss ran away")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,12 @@ def _checked(movies: list[Path] | None) -> tuple[Path, ...]:
     return tuple(movies or ())
 
 
+def _run(train: Callable[..., Path], recipe: object, *, as_json: bool) -> None:
+    """Train by a recipe, and say where the weights are."""
+    path = train(recipe, report=lambda line: typer.echo(line, err=True))
+    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+
+
 @train.command()
 def compact(
     out: Out = Path("napari-vos-training"),
@@ -60,8 +67,7 @@ def compact(
     recipe = CompactTraining(
         out=out, scenes=scenes, movies=movies, minutes=minutes, seed=seed, workers=workers
     )
-    path = train(recipe, report=lambda line: typer.echo(line, err=True))
-    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+    _run(train, recipe, as_json=as_json)
 
 
 @train.command()
@@ -80,8 +86,7 @@ def fusion(
     from napari_vos.training.fusion import FusionTraining, train
 
     recipe = FusionTraining(out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers)
-    path = train(recipe, report=lambda line: typer.echo(line, err=True))
-    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+    _run(train, recipe, as_json=as_json)
 
 
 @train.command()
@@ -102,8 +107,7 @@ def interaction(
     recipe = InteractionTraining(
         out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers
     )
-    path = train(recipe, report=lambda line: typer.echo(line, err=True))
-    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+    _run(train, recipe, as_json=as_json)
 
 
 @train.command()
@@ -144,8 +148,7 @@ def instances(
         seed=seed,
         workers=workers,
     )
-    path = train(recipe, report=lambda line: typer.echo(line, err=True))
-    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+    _run(train, recipe, as_json=as_json)
 
 
 train.command()(labels)
@@ -168,8 +171,7 @@ def refinement(
     from napari_vos.training.refinement import RefinementTraining, train
 
     recipe = RefinementTraining(out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers)
-    path = train(recipe, report=lambda line: typer.echo(line, err=True))
-    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+    _run(train, recipe, as_json=as_json)
 
 
 @train.command()
@@ -214,5 +216,4 @@ def mast(
         seed=seed,
         workers=workers,
     )
-    path = train(recipe, report=lambda line: typer.echo(line, err=True))
-    report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)
+    _run(train, recipe, as_json=as_json)

@@ -41,46 +41,33 @@ class EngineChoice:
     device: str = "auto"
     precision: str = "auto"
 
+    @property
+    def _details(self) -> dict[str, Any]:
+        return {
+            "config": self.config,
+            "weights": self.weights,
+            "device": self.device,
+            "precision": self.precision,
+        }
+
     def create(self, frames: FrameStack, *, plan: Mapping[str, object] | None = None) -> Propagator:
         """Return the engine; with `plan` the one that an earlier round has used."""
         # Here and not above, since engines load torch.
         from napari_vos.engines import create_propagator
 
-        return create_propagator(
-            self.name,
-            frames,
-            config=self.config,
-            weights=self.weights,
-            device=self.device,
-            precision=self.precision,
-            plan=plan,
-        )
+        return create_propagator(self.name, frames, plan=plan, **self._details)
 
     def create_interactor(self, frames: FrameStack) -> Interactor:
         """Return the interactor of that name."""
         from napari_vos.engines import create_interactor
 
-        return create_interactor(
-            self.name,
-            frames,
-            config=self.config,
-            weights=self.weights,
-            device=self.device,
-            precision=self.precision,
-        )
+        return create_interactor(self.name, frames, **self._details)
 
     def create_detector(self, frames: FrameStack) -> Detector:
         """Return the detector of that name."""
         from napari_vos.engines import create_detector
 
-        return create_detector(
-            self.name,
-            frames,
-            config=self.config,
-            weights=self.weights,
-            device=self.device,
-            precision=self.precision,
-        )
+        return create_detector(self.name, frames, **self._details)
 
     def within(self, folder: Path) -> EngineChoice:
         """Return this choice with the path of its weights if they lie in a session's folder."""
