@@ -8,7 +8,7 @@ from npe2 import PluginManifest
 
 import napari_vos
 from napari_vos import device
-from napari_vos.widgets import form
+from napari_vos.widgets import machine
 
 
 def manifest() -> PluginManifest:
@@ -32,5 +32,5 @@ def test_files_are_left_to_other_readers() -> None:
 
 def test_form_and_preferences_offer_what_there_is() -> None:
     properties = manifest().contributions.configurations["propagation"].properties
-    assert form.DEVICES == device.DEVICES == tuple(properties["device"].enum)
-    assert form.PRECISIONS == device.PRECISIONS == tuple(properties["precision"].enum)
+    assert machine.DEVICES == device.DEVICES == tuple(properties["device"].enum)
+    assert machine.PRECISIONS == device.PRECISIONS == tuple(properties["precision"].enum)

@@ -16,11 +16,11 @@ from magicgui.widgets import (
 )
 
 from napari_vos._napari.detection import DetectorOptions, Thresholds
-from napari_vos._napari.settings import read_setting
 from napari_vos.configs import CellsConfig
 from napari_vos.engines import DETECTORS, PUBLISHED
 from napari_vos.engines.coco import CLASSES
-from napari_vos.widgets.form import DEVICES, PRECISIONS, chosen_path, layer_choice, where_published
+from napari_vos.widgets.form import chosen_path, layer_choice, where_published
+from napari_vos.widgets.machine import make_device, make_precision
 
 ALL_CLASSES = "all"
 
@@ -56,18 +56,8 @@ class DetectForm:
             tooltip="Typical diameter of cells in pixels, at least 4: frames are scaled for it. "
             "0 leaves them as they are.",
         )
-        self.device = ComboBox(
-            label="device",
-            choices=DEVICES,
-            value=read_setting("propagation", "device", default="auto"),
-            tooltip="Where the detector computes.",
-        )
-        self.precision = ComboBox(
-            label="precision",
-            choices=PRECISIONS,
-            value=read_setting("propagation", "precision", default="auto"),
-            tooltip="How the detector computes.",
-        )
+        self.device = make_device("Where the detector computes.")
+        self.precision = make_precision("How the detector computes.")
         self.frames = ComboBox(label="frames", choices=FRAMES, tooltip="Which frames to search.")
         self.first = SpinBox(min=0, max=1, tooltip="First frame to search.")
         self.last = SpinBox(min=0, max=1, value=1, tooltip="Last frame to search.")

@@ -25,10 +25,7 @@ from napari_vos.configs import EngineConfig, MivosConfig, refining
 from napari_vos.engines import PROPAGATORS, PUBLISHED
 from napari_vos.session.spans import Direction
 from napari_vos.widgets.layout import make_row
-
-# Those of napari_vos.device, which loads torch: opening a form must not.
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+from napari_vos.widgets.machine import make_device, make_precision
 
 _LINK = "#3d8fd8"
 
@@ -88,18 +85,8 @@ class PropagateForm:
         )
         self.published = Label(label="")
         self.published.native.setOpenExternalLinks(True)
-        self.device = ComboBox(
-            label="device",
-            choices=DEVICES,
-            value=read_setting("propagation", "device", default="auto"),
-            tooltip="Where the engine computes.",
-        )
-        self.precision = ComboBox(
-            label="precision",
-            choices=PRECISIONS,
-            value=read_setting("propagation", "precision", default="auto"),
-            tooltip="How the engine computes.",
-        )
+        self.device = make_device("Where the engine computes.")
+        self.precision = make_precision("How the engine computes.")
         self.folder = FileEdit(
             label="session",
             mode=FileDialogMode.EXISTING_DIRECTORY,

@@ -9,11 +9,11 @@ import napari.layers
 from magicgui.widgets import ComboBox, Container, FileEdit, FloatSlider, LineEdit
 
 from napari_vos._napari.refinement import RefinementOptions
-from napari_vos._napari.settings import read_setting
 from napari_vos.configs import RefinementConfig
 from napari_vos.errors import PromptError
 from napari_vos.prompts import MAX_OBJECT_ID
-from napari_vos.widgets.form import DEVICES, chosen_path, layer_choice
+from napari_vos.widgets.form import chosen_path, layer_choice
+from napari_vos.widgets.machine import make_device
 
 SHOWN, ALL = FRAMES = ("this frame", "all frames")
 EVERY, SELECTED, SOME = OBJECTS = ("all objects", "the selected label", "some objects")
@@ -56,12 +56,7 @@ class RefineForm:
             value=None,
             tooltip="A weights file; empty for those that come with the plugin.",
         )
-        self.device = ComboBox(
-            label="device",
-            choices=DEVICES,
-            value=read_setting("propagation", "device", default="auto"),
-            tooltip="Where to compute.",
-        )
+        self.device = make_device("Where to compute.")
         self.container: Container[Any] = Container(
             widgets=[
                 self.image,
