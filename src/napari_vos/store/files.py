@@ -75,11 +75,21 @@ def write_file(path: Path, content: bytes) -> None:
             raise
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> int:
+def write_arrays(
+    path: Path, arrays: Mapping[str, NDArray[np.generic]], *, durable: bool = True
+) -> int:
     """Write named arrays to a compressed npz file, whole or not at all.
 
     The fastest compression level is taken: masks shrink to almost nothing at
     any level, and probabilities hardly shrink at all.
+
+    Parameters
+    ----------
+    path, arrays
+        The file, and what is written to it.
+    durable
+        Wait for the disk: what is written outlasts a loss of power, and not
+        the end of the program alone.
 
     Returns
     -------
@@ -100,7 +110,8 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> int:
                         with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                             np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
                 size = file.tell()
             temporary.replace(path)
         except OSError:

@@ -54,14 +54,18 @@ class SessionFolder:
         """What session.json says."""
         self._lock = None if read_only else FolderLock(path / "lock")
         try:
-            self.journal = Journal(path / "journal.jsonl", read_only=read_only)
+            # A temporary folder goes with the session: nothing in it outlasts a loss of power.
+            self._durable = not temporary
+            self.journal = Journal(
+                path / "journal.jsonl", read_only=read_only, durable=self._durable
+            )
             if not read_only:
                 with reported(path, "make"):
                     for name in _SUBFOLDERS:
                         (path / name).mkdir(exist_ok=True)
                 for leftover in path.rglob("*.tmp"):
                     leftover.unlink(missing_ok=True)
-            self.versions = VersionStore(path / "frames")
+            self.versions = VersionStore(path / "frames", durable=self._durable)
             frames = self.about["frames"]
             shape = (frames["n_frames"], *frames["shape"])
             self.mirror = None if read_only else LabelMirror(path / "labels.zarr", shape)
@@ -147,7 +151,7 @@ class SessionFolder:
         path = self.path / "states" / leg
         with reported(path, "make"):
             path.mkdir(exist_ok=True)
-        write_arrays(path / f"{t:06d}.npz", state)
+        write_arrays(path / f"{t:06d}.npz", state, durable=self._durable)
 
     def read_state(self, leg: str, t: int) -> dict[str, NDArray[np.generic]] | None:
         """Return the engine's state after frame `t` of a leg; None if there is none."""

@@ -29,6 +29,8 @@ class Journal:
         The file; made if it isn't there.
     read_only
         Leave the file as it is.
+    durable
+        Wait for the disk with each line; see `files.write_arrays`.
 
     Raises
     ------
@@ -36,8 +38,8 @@ class Journal:
         If the file can't be opened or a line other than the last is damaged.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, read_only: bool = False, durable: bool = True) -> None:
+        self._path, self._durable = path, durable
         with reported(path, "read"):
             content = path.read_bytes() if path.exists() else b""
         self.lines, self._length = _parse(content, path)
@@ -67,7 +69,8 @@ class Journal:
             rest = memoryview(content)
             while rest:
                 rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
+            if self._durable:
+                os.fsync(file.fileno())
         self._length += len(content)
         self.lines.append(line)
         return line

@@ -41,10 +41,12 @@ class VersionStore:
     ----------
     folder
         Where the files lie; it exists.
+    durable
+        Wait for the disk with each version; see `files.write_arrays`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        self._folder, self._durable = folder, durable
         self._objects: ByteCache[Mapping[int, ObjectEvidence]] = ByteCache(_OBJECTS_BYTES)
         self._labels: ByteCache[NDArray[np.uint16]] = ByteCache(_LABELS_BYTES)
         self._indices: ByteCache[FrameIndex] = ByteCache(_INDEX_BYTES)
@@ -62,7 +64,7 @@ class VersionStore:
         """
         name = f"{t:06d}-{self._next:06d}"
         arrays = pack_record(record)
-        self._sizes[name] = write_arrays(self._path(name), arrays)
+        self._sizes[name] = write_arrays(self._path(name), arrays, durable=self._durable)
         self._next += 1
         self._keep_labels(name, arrays["labels"].copy())
         index = self._keep_index(name, unpack_index(t, arrays))
