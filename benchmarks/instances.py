@@ -6,8 +6,8 @@ Otsu's threshold and a watershed of the distance transform. With --minutes the d
 learns from five frames of the first half before: a sixth of the annotated frames lies between
 what is learned from and what is searched.
 
-Where enough frames have masks of everything, those are taken. On others the objects that have
-a mask count alone: what is found where nobody has said what there is costs nothing, and isn't
+Frames that have masks of everything are taken first. On others the objects that have a mask
+count alone: what is found where nobody has said what there is costs nothing, and isn't
 background to learn.
 """
 
@@ -43,10 +43,15 @@ SMALLEST = 1 / 16
 
 
 def choose(frames: list[int], complete: set[int], count: int) -> list[int]:
-    """Return up to `count` frames, spread, with masks of everything if there are so many."""
+    """Return up to `count` frames, spread, those with masks of everything before others."""
     known = [t for t in frames if t in complete]
-    frames = known if len(known) >= count else frames
-    return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, count).astype(int))]
+    others = [t for t in frames if t not in complete]
+    return sorted(_spread(known, count) + _spread(others, max(0, count - len(known))))
+
+
+def _spread(frames: list[int], count: int) -> list[int]:
+    places = np.linspace(0, len(frames) - 1, min(count, len(frames)))
+    return [frames[i] for i in np.unique(places.astype(int))]
 
 
 def split_by_watershed(frames: FrameStack, t: int, diameter: float) -> np.ndarray:
