@@ -114,6 +114,15 @@ def test_parents_go_with_their_objects(session, blocks):
     assert session.parents == {}
 
 
+def test_nobody_becomes_his_own_ancestor(session, blocks):
+    for object_id, first in {1: 0, 2: 3, 3: 6}.items():
+        session.add_mask(first, blocks(**{f"o{object_id}": (2, 2)}))
+        session.end_object(object_id, first + 1)
+    session.accept_parents({2: 1, 3: 2})
+    session.merge_objects(1, 3)
+    assert session.parents == {2: 1}
+
+
 def test_a_part_gets_an_id_of_which_nothing_was_said(session, blocks):
     session.add_mask(0, blocks(o1=(2, 8), o2=(10, 2)))
     session.end_object(2, 0)

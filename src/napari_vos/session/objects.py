@@ -243,8 +243,17 @@ def _merged_parents(parents: Mapping[int, int], pair: Pair) -> dict[str, int | N
     }
     if parents.get(pair.one, pair.other) == pair.other:
         inherited = parents.get(pair.other)
-        said[str(pair.one)] = None if inherited == pair.one else inherited
+        said[str(pair.one)] = None if pair.one in _line_of(parents, inherited) else inherited
     return said
+
+
+def _line_of(parents: Mapping[int, int], object_id: int | None) -> list[int]:
+    """Return an object, its parent, and so on."""
+    line: list[int] = []
+    while object_id is not None and object_id not in line:
+        line.append(object_id)
+        object_id = parents.get(object_id)
+    return line
 
 
 def _largest_parts(
