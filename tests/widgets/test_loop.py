@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,10 @@ from qtpy.QtCore import QPoint, Qt
 from napari_vos._napari.changes import EXCHANGED, GAINED, LOST
 from napari_vos.frames import FrameStack
 from napari_vos.session import Finish, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.gui
 
@@ -31,6 +36,19 @@ def paint(window: Any, label: int, rows: slice, columns: slice, t: int = 6) -> N
     layer = window.results
     indices = np.indices((24, 40))[:, rows, columns].reshape(2, -1)
     layer.data_setitem((np.full(indices.shape[1], t), *indices), label)
+
+
+@contextmanager
+def mouse_pressed(layer: Any) -> Iterator[None]:
+    """Keep the mouse pressed, as far as what hears of strokes can tell."""
+    event = SimpleNamespace(type="mouse_press")
+    drag = layer.mouse_drag_callbacks[0](layer, event)
+    next(drag)
+    event.type = "mouse_move"
+    next(drag)
+    yield
+    event.type = "mouse_release"
+    assert next(drag, None) is None
 
 
 def add_click(window: Any, object_id: int, y: float, x: float, t: int = 6) -> None:
@@ -115,6 +133,34 @@ def test_a_correction_during_a_run_plans_what_is_left_anew(
     # What was finished before isn't run again.
     ran = [(span.object_ids, span.done_until) for span in factory.spans if 1 in span.object_ids]
     assert ran == [((1, 7), None), ((1, 7), 5)]
+
+
+def test_results_can_be_painted_while_they_come(window: Any, factory: Any) -> None:
+    pressed, released = threading.Event(), threading.Event()
+    waits = {5: pressed, 9: released}
+    factory.look = lambda frames, t: t in waits and waits[t].wait(120)
+    stroke, seen = ExitStack(), []
+
+    def draw(progress: Any, _: str) -> None:
+        layer = window.results
+        if progress.n_done == 3:
+            window.viewer.dims.set_point(0, 2 * 6)
+            layer.mode = "paint"
+            stroke.enter_context(mouse_pressed(layer))
+            stroke.enter_context(layer.block_history())
+            paint(window, 9, slice(18, 22), slice(30, 34))
+            pressed.set()
+        elif progress.n_done == 8:  # results have come to the frame under the brush
+            seen.append(np.unique(layer.data[6]).tolist())
+            stroke.close()
+            released.set()
+
+    window.press("propagate")
+    window.widget.run.progressed.connect(draw)
+    assert window.finish() is Finish.COMPLETED
+    assert seen == [[0, 9]]
+    assert window.ids_by_frame == [{1, 7, 9}] * 12
+    assert window.results.mode == "paint"
 
 
 def test_a_stroke_that_cannot_be_used_does_not_end_a_run(window: Any, factory: Any) -> None:

@@ -5,27 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_vos._napari.results import find_result
+from napari_vos._napari.painted import Painted
 from napari_vos._napari.snapshot import AXES, METADATA, read_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
-    import numpy as np
     from napari.components import ViewerModel
     from numpy.typing import NDArray
+
+    from napari_vos.session import Session
+
+_BRUSHES = ("paint", "erase", "fill", "polygon")
+"""Modes of a labels layer in which the mouse changes pixels."""
 
 
 class Corrections:
     """Hears the layers of results in a window.
 
+    A frame is held in its session from the beginning of its first stroke until the
+    session was told: no result is written over what the user paints.
+
     Parameters
     ----------
     viewer
         The window.
+    find
+        Returns the open session of a folder.
     """
 
     painted: ClassVar[Signal] = Signal()
@@ -33,52 +43,108 @@ class Corrections:
     picked: ClassVar[Signal] = Signal(int)
     """Another object was chosen in the controls of results."""
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, find: Callable[[Path], Session | None]) -> None:
         self._viewer = viewer
+        self._find = find
         self._heard: list[Labels] = []
-        self._frames: dict[str, set[int]] = {}
+        self._frames: dict[Path, dict[int, NDArray[np.uint16] | None]] = {}
+        self._brushed: tuple[Path, int] | None = None
         viewer.layers.events.inserted.connect(self._insert)
         for layer in viewer.layers:
             self._hear(layer)
 
     def note(self, folder: Path, frames: Iterable[int]) -> None:
-        """Remember that frames of a session's results were painted."""
-        self._frames.setdefault(str(folder), set()).update(frames)
+        """Remember that frames of a session's results were painted, or are about to be."""
+        session, noted = self._find(folder), self._frames.setdefault(folder, {})
+        for t in frames:
+            if t not in noted:
+                noted[t] = None if session is None else session.hold_labels(t)
 
-    def take(self, folder: Path | None) -> dict[int, NDArray[np.generic]]:
-        """Return a copy of the (Y, X) labels of frames that were painted, and forget them."""
-        layer = None if folder is None else find_result(self._viewer, folder)
-        if layer is None:
+    def take(self, folder: Path | None) -> dict[int, Painted]:
+        """Return the frames that were painted, and forget them; not the one under the brush."""
+        layer = next((each for each in self._heard if _folder_of(each) == folder), None)
+        if folder is None or layer is None:
             return {}
+        noted = self._frames.pop(folder, {})
+        if self._brushed is not None and self._brushed[0] == folder:
+            t = self._brushed[1]
+            self._frames[folder] = {t: noted.pop(t)}
         letters = layer.metadata[METADATA].get(AXES, "TYX")
-        frames = self._frames.pop(str(folder), set())
-        return {t: read_frame(layer.data, letters, t).copy() for t in sorted(frames)}
+        return {
+            t: Painted(read_frame(layer.data, letters, t).copy(), before)
+            for t, before in sorted(noted.items())
+        }
 
-    def leave(self) -> None:
-        """Hear no more."""
+    def put_back(self, folder: Path | None, frames: Mapping[int, Painted]) -> None:
+        """Remember again what was taken and couldn't be told."""
+        if folder is not None and frames:
+            before = {t: painted.before for t, painted in frames.items()}
+            self._frames[folder] = self._frames.get(folder, {}) | before
+
+    def leave(self) -> dict[Path, dict[int, Painted]]:
+        """Hear no more; return what wasn't taken yet, by the session's folder."""
+        untold = {folder: self.take(folder) for folder in tuple(self._frames)}
         self._viewer.layers.events.inserted.disconnect(self._insert)
         while self._heard:
             layer = self._heard.pop()
             layer.events.paint.disconnect(self._paint)
             layer.events.selected_label.disconnect(self._pick)
+            layer.mouse_drag_callbacks.remove(self._press)
+        return untold
 
     def _insert(self, event: Any) -> None:
         self._hear(event.value)
 
     def _hear(self, layer: object) -> None:
         if isinstance(layer, Labels) and METADATA in layer.metadata:
-            self._heard.append(layer)
+            self._heard.insert(0, layer)
             layer.events.paint.connect(self._paint)
             layer.events.selected_label.connect(self._pick)
+            # Before the brush's own, which paints at once.
+            layer.mouse_drag_callbacks.insert(0, self._press)
+
+    def _press(self, layer: Labels, event: Any) -> Generator[None]:
+        """Hold the frame on which a stroke begins until it ends."""
+        t = self._shown_frame(layer)
+        if layer.mode not in _BRUSHES or t is None:
+            return
+        folder = _folder_of(layer)
+        self._brushed = folder, t
+        self.note(folder, [t])
+        try:
+            yield
+            while event.type == "mouse_move":
+                yield
+        finally:
+            self._brushed = None
+        self.painted.emit()
 
     def _paint(self, event: Any) -> None:
-        layer = event.source
-        time_axis = layer.metadata[METADATA].get(AXES, "TYX").index("T")
-        if self._viewer.dims.ndim - layer.ndim + time_axis not in self._viewer.dims.displayed:
-            shown = layer.world_to_data(self._viewer.dims.point[-layer.ndim :])
-            self.note(Path(layer.metadata[METADATA]["session"]), [round(shown[time_axis])])
+        shown = self._shown_frame(event.source)
+        if shown is not None:
+            axis = _time_axis(event.source)
+            # Strokes are on the frame in view; what is set by index can be on any.
+            lists = [atom[0][axis] for atom in event.value if isinstance(atom, tuple)]
+            frames = np.unique(np.concatenate(lists)).tolist() if lists else [shown]
+            self.note(_folder_of(event.source), frames)
             self.painted.emit()
+
+    def _shown_frame(self, layer: Labels) -> int | None:
+        """Return the frame in view; None if it is none of the layer's, or time is spread out."""
+        axis = _time_axis(layer)
+        if self._viewer.dims.ndim - layer.ndim + axis in self._viewer.dims.displayed:
+            return None
+        t = round(layer.world_to_data(self._viewer.dims.point[-layer.ndim :])[axis])
+        return t if 0 <= t < layer.data.shape[axis] else None
 
     def _pick(self, event: Any) -> None:
         if event.source.selected_label:
             self.picked.emit(int(event.source.selected_label))
+
+
+def _folder_of(layer: Labels) -> Path:
+    return Path(layer.metadata[METADATA]["session"])
+
+
+def _time_axis(layer: Labels) -> int:
+    return int(layer.metadata[METADATA].get(AXES, "TYX").index("T"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_vos._napari.corrections import Corrections
 from napari_vos._napari.job import DrawJob, Job, OpenSessions
 from napari_vos._napari.notify import told
 from napari_vos._napari.run import Outcome, Run
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_vos._napari.corrections import Corrections
+    from napari_vos._napari.painted import Painted
     from napari_vos._napari.snapshot import ImageSnapshot
     from napari_vos.session import Session
 
@@ -40,8 +41,13 @@ class Desk:
     ----------
     viewer
         The window.
+
+    Attributes
+    ----------
+    sessions
+        Those that were opened here.
     corrections
-        What is painted on results.
+        What is painted on their results.
     """
 
     begun: ClassVar[Signal] = Signal(Run, str)
@@ -49,19 +55,25 @@ class Desk:
     ended: ClassVar[Signal] = Signal(Finish, str)
     """How it has ended, and what to say if it is completed."""
 
-    def __init__(self, viewer: ViewerModel, corrections: Corrections) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         self.sessions = OpenSessions()
+        self.corrections = Corrections(viewer, self.sessions.at)
         self.follow = False
         self.run: Run | None = None
         self._viewer = viewer
-        self._corrections = corrections
         self._job: Job | DrawJob | None = None
+        self._taken: tuple[Path | None, dict[int, Painted]] = None, {}
         self._waiting: dict[str, Callable[[], None]] = {}
 
     @property
     def is_running(self) -> bool:
         """Whether something is going on."""
         return self.run is not None and self.run.is_running
+
+    @property
+    def is_propagating(self) -> bool:
+        """Whether masks are being carried through time."""
+        return self.is_running and isinstance(self._job, Job)
 
     @property
     def is_busy(self) -> bool:
@@ -74,13 +86,13 @@ class Desk:
             self._stop_propagating()
             self._waiting["propagate"] = partial(self.propagate, job)
             return
-        job = self.with_corrections(job)
+        job = replace(job, corrections=self._take(self._folder_of(job)))
         work = partial(self.sessions.run, job)
         self._begin(job, job.image, work, "Preparing…", "Done.", _nothing)
 
     def with_corrections(self, job: Job) -> Job:
         """Return a job with what was painted on the results of its session and isn't told yet."""
-        return replace(job, corrections=self._corrections.take(self._folder_of(job)))
+        return replace(job, corrections=self.corrections.take(self._folder_of(job)))
 
     def draw(self, read: Callable[[], tuple[DrawJob, Then] | None]) -> None:
         """Make masks now, or as soon as possible.
@@ -103,7 +115,7 @@ class Desk:
         found = read()
         if found is not None:
             job, then = found
-            job = replace(job, corrections=self._corrections.take(self._folder_of(job)))
+            job = replace(job, corrections=self._take(self._folder_of(job)))
             work = partial(self.sessions.draw, job)
             self._begin(job, job.image, work, "Making masks…", "Masks made.", then)
 
@@ -118,8 +130,7 @@ class Desk:
     ) -> None:
         """Do one thing with a session that is open, if nothing else is going on."""
         if not self.is_running:
-            corrections = self._corrections.take(session.folder)
-            work = partial(self.sessions.step, session, action, corrections)
+            work = partial(self.sessions.step, session, action, self._take(session.folder))
             self._begin(None, image, work, "Working…", done, then)
 
     def show(self, job: Job) -> None:
@@ -147,14 +158,19 @@ class Desk:
             run = self.run
             for signal in (run.opened, run.estimated, run.progressed, run.changed, run.finished):
                 signal.disconnect()
-        self.sessions.close()
+        self.sessions.close(self.corrections.leave())
 
     def _folder_of(self, job: Job | DrawJob) -> Path | None:
         session = self.sessions.find(job.image, job.folder)
         return job.folder if session is None else session.folder
 
+    def _take(self, folder: Path | None) -> dict[int, Painted]:
+        """Return what was painted, for what begins now; what it doesn't tell is put back."""
+        self._taken = folder, self.corrections.take(folder)
+        return self._taken[1]
+
     def _stop_propagating(self) -> None:
-        if self.run is not None and isinstance(self._job, Job):
+        if self.run is not None and self.is_propagating:
             self.run.cancel()
 
     def _begin(
@@ -167,18 +183,16 @@ class Desk:
         then: Then,
     ) -> None:
         self._job = job
-        self.run = Run(self._viewer, image, work, follow=self.follow)
+        self.run = Run(self._viewer, image, work, follow=self.follow, is_heard=True)
         self.run.finished.connect(partial(self._end, done, then))
         self.begun.emit(self.run, now)
 
     def _end(self, done: str, then: Then, finish: Finish) -> None:
         job, self._job = self._job, None
-        if finish is Finish.FAILED:
-            if not isinstance(job, DrawJob):  # what it has interrupted goes on
-                self._waiting.pop("propagate", None)
-            folder = None if job is None else self._folder_of(job)
-            if job is not None and folder is not None:
-                self._corrections.note(folder, job.corrections)
+        if finish is Finish.FAILED and not isinstance(job, DrawJob):
+            # What masks have interrupted goes on.
+            self._waiting.pop("propagate", None)
+        self.corrections.put_back(*self._taken)
         self.ended.emit(finish, done)
         then(finish)
         QTimer.singleShot(0, self._go_on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
@@ -13,7 +13,8 @@ import numpy as np
 
 from napari_vos._napari.folders import is_session, new_folder
 from napari_vos._napari.overview import Overview
-from napari_vos.errors import PromptError
+from napari_vos._napari.painted import tell_painted
+from napari_vos.errors import NapariVosError, PromptError
 from napari_vos.session import Changes, Progress, Session
 
 if TYPE_CHECKING:
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_vos._napari.drawing import FrameDrawing
+    from napari_vos._napari.painted import Painted
     from napari_vos._napari.snapshot import ImageSnapshot, PromptSnapshot
     from napari_vos.configs import EngineConfig
     from napari_vos.session.spans import Direction
 
-    Corrections = Mapping[int, NDArray[Any]]
-    """(Y, X) labels of results the user has painted over, by frame."""
+    Corrections = dict[int, Painted]
+    """What the user has painted on results, by frame; what was told is taken out."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class OpenSessions:
         self._lock = Lock()
         self._n_running = 0
         self._is_closing = False
+        self._untold: Mapping[Path, Corrections] = {}
 
     def run(self, job: Job) -> Generator[Session | Progress | Changes]:
         """Do a job in a worker: yield the session, the progress of each frame, the changes.
@@ -143,7 +146,7 @@ class OpenSessions:
         with self._working():
             session = self.find(job.image, job.folder) or self._open(job)
             yield session
-            _correct(session, job.corrections)
+            tell_painted(session, job.corrections)
             chosen = vars(job.interactor).copy()
             session.choose_interactor(chosen.pop("engine"), **chosen)
             for t, drawing in job.drawings.items():
@@ -166,7 +169,7 @@ class OpenSessions:
         """
         with self._working():
             yield session
-            _correct(session, corrections)
+            tell_painted(session, corrections)
             steps = action(session)
             if isinstance(steps, Generator):
                 with closing(steps):
@@ -194,21 +197,32 @@ class OpenSessions:
 
     def find(self, image: ImageSnapshot, folder: Path | None) -> Session | None:
         """Return the session that was opened in `folder`; None stands for the latest on `image`."""
-        for other, session in reversed(self._sessions):
-            if folder is None and other.is_same(image):
-                return session
-            if folder is not None and session.folder.resolve() == folder.resolve():
-                return session
-        return None
+        if folder is not None:
+            return self.at(folder)
+        found = (session for other, session in reversed(self._sessions) if other.is_same(image))
+        return next(found, None)
+
+    def at(self, folder: Path) -> Session | None:
+        """Return the session that was opened in `folder`."""
+        wanted = folder.resolve()
+        found = (session for _, session in self._sessions if session.folder.resolve() == wanted)
+        return next(found, None)
 
     def overview(self, session: Session) -> Overview:
         """Return what is known of the frames of an open session."""
         return self._overviews[session.folder]
 
-    def close(self) -> None:
-        """Release all, when the last job has ended; they can be opened again."""
+    def close(self, untold: Mapping[Path, Corrections] | None = None) -> None:
+        """Release all, when the last job has ended; they can be opened again.
+
+        Parameters
+        ----------
+        untold
+            What the user has painted on results, by folder. The sessions are told before.
+        """
         with self._lock:
             self._is_closing = True
+            self._untold = untold or {}
             if self._n_running == 0:
                 self._release()
 
@@ -227,7 +241,11 @@ class OpenSessions:
     def _release(self) -> None:
         self._overviews.clear()
         while self._sessions:
-            self._sessions.pop()[1].close()
+            session = self._sessions.pop()[1]
+            # All else is kept, and there is nobody left to hear of it.
+            with suppress(NapariVosError):
+                tell_painted(session, self._untold.get(session.folder, {}))
+            session.close()
 
     def _choose(self, job: Job) -> Session:
         """Return the session of a job, with its engine."""
@@ -256,28 +274,10 @@ def _painted(job: Job) -> list[tuple[int, NDArray[Any]]]:
 
 def _tell(session: Session, job: Job, painted: Iterable[tuple[int, NDArray[Any]]]) -> None:
     """Tell a session what was painted on its results, and on the layer of a job."""
-    _correct(session, job.corrections)
+    tell_painted(session, job.corrections)
     if job.prompts is not None:
         for t, labels in painted:
             _say(session, t, labels, job.prompts)
-
-
-def _correct(session: Session, corrections: Corrections) -> None:
-    """Tell a session what was painted on its results: of the objects that it changes alone.
-
-    Objects that only lose pixels to others are cut there, as under any mask. Those
-    that are painted away end.
-    """
-    for t, labels in corrections.items():
-        held = session.frame_change(t).after
-        differs = labels != held
-        lost = held[differs & (labels == 0)]
-        touched = (set(np.unique(labels[differs])) | set(np.unique(lost))) - {0}
-        said = np.where(np.isin(labels, list(touched)), labels, 0)
-        if said.any():
-            session.add_mask(t, said)
-        for i in sorted(touched - set(np.unique(said))):
-            session.end_object(int(i), t)
 
 
 def _say(session: Session, t: int, labels: NDArray[Any], prompts: PromptSnapshot) -> None:

@@ -9,7 +9,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_vos._napari.refinement import Pixels
-from napari_vos._napari.snapshot import METADATA, show_frame
+from napari_vos._napari.snapshot import METADATA, WRITTEN, show_frame
 from napari_vos.errors import FramesError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def change_pixels(
         raise FramesError(
             f"The labels layer '{layer.name}' was removed. There is nothing to change."
         )
-    if not layer.editable:
+    if not layer.editable or WRITTEN in layer.metadata.get(METADATA, {}):
         raise FramesError(
             f"'{layer.name}' can't be painted now. Wait until what is writing it has ended."
         )

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 
-from napari_vos._napari.snapshot import AXES, METADATA, ImageSnapshot, show_frame, shown_frame
+from napari_vos._napari.snapshot import (
+    AXES,
+    METADATA,
+    WRITTEN,
+    ImageSnapshot,
+    show_frame,
+    shown_frame,
+)
 from napari_vos._napari.spread import SpreadLabels
 
 if TYPE_CHECKING:
@@ -20,7 +27,8 @@ if TYPE_CHECKING:
 class ResultLayer:
     """Shows a session's labels where its images lie. Main thread only.
 
-    While it is open the layer can't be painted: the worker owns its frames.
+    While it is open the worker writes its frames. Unless strokes are heard, the layer can't
+    be painted meanwhile.
 
     Parameters
     ----------
@@ -30,10 +38,15 @@ class ResultLayer:
         Whose results.
     image
         The images.
+    is_heard
+        Whether the session is told of strokes.
     """
 
-    def __init__(self, viewer: ViewerModel, session: Session, image: ImageSnapshot) -> None:
+    def __init__(
+        self, viewer: ViewerModel, session: Session, image: ImageSnapshot, *, is_heard: bool
+    ) -> None:
         self._viewer = viewer
+        self._is_heard = is_heard
         self._image = image
         self.folder = session.folder
         self._changed: set[int] = set()
@@ -51,8 +64,11 @@ class ResultLayer:
             add_beside(viewer, found)
         self._layer = found
         self._mode = found.mode
-        # Takes the layer's undo history away too, which would paint stale pixels.
-        self._layer.editable = False
+        found.metadata[METADATA][WRITTEN] = True
+        self._forget_strokes()
+        found.editable = is_heard
+        if is_heard:
+            found.mode = self._mode
 
     @property
     def is_there(self) -> bool:
@@ -84,10 +100,17 @@ class ResultLayer:
 
     def close(self) -> None:
         """Show the end state and let the user go on painting."""
-        self._layer.editable = True
-        self._layer.mode = self._mode
+        del self._layer.metadata[METADATA][WRITTEN]
+        mode = self._layer.mode if self._is_heard else self._mode
+        self._forget_strokes()
+        self._layer.mode = mode
         if self.is_there:
             self._layer.refresh()
+
+    def _forget_strokes(self) -> None:
+        """Take the layer's own undo history away, which would paint stale pixels."""
+        self._layer.editable = False
+        self._layer.editable = True
 
 
 def add_beside(viewer: ViewerModel, layer: Labels) -> None:

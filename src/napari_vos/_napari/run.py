@@ -43,6 +43,8 @@ class Run:
         it has changed.
     follow
         Whether the view moves along.
+    is_heard
+        Whether the session is told of strokes on its results, so that they can be painted.
     """
 
     opened: ClassVar[Signal] = Signal(Session)
@@ -63,8 +65,10 @@ class Run:
         work: Callable[[], Generator[Outcome]],
         *,
         follow: bool = False,
+        is_heard: bool = False,
     ) -> None:
         self.follow = follow
+        self._is_heard = is_heard
         self.finish: Finish | None = None
         self._viewer: ViewerModel | None = viewer
         self._image = image
@@ -130,7 +134,7 @@ class Run:
         if self._viewer is None:
             return
         if isinstance(result, Session):
-            self._results = ResultLayer(self._viewer, result, self._image)
+            self._results = ResultLayer(self._viewer, result, self._image, is_heard=self._is_heard)
             self._pace = Pace()
             self.opened.emit(result)
             return

@@ -30,6 +30,9 @@ METADATA = "napari_vos"
 AXES = "axes"
 """Key therein of one letter per dimension of the results; TYX without it."""
 
+WRITTEN = "written"
+"""Key that is therein while a worker writes the results."""
+
 
 class UserFrames(StrEnum):
     """Which frames of a labels layer count as the user's."""

@@ -103,6 +103,26 @@ class Ledger:
             before = self._undo_version(t) if self.history.done else version
             return (now if before == version else self._labels_of(before)), now
 
+    def hold(self, t: int) -> NDArray[np.uint16]:
+        """Let the labels of frame `t` that are shown stay; return the current ones.
+
+        Until it is released as often, changes of the frame aren't shown.
+        """
+        with self._mutex:
+            if self.folder.mirror is not None:
+                self.folder.mirror.held[t] += 1
+            return self.labels(t)
+
+    def release(self, t: int) -> None:
+        """Show the current labels of frame `t` again, unless it is still held."""
+        with self._mutex:
+            mirror = self.folder.mirror
+            if mirror is not None:
+                mirror.held[t] -= 1
+                if not mirror.held[t]:
+                    del mirror.held[t]
+                    mirror.write(t, self._shown(t))
+
     def state(self, leg: str, t: int) -> Mapping[str, NDArray[np.generic]]:
         """Return the engine's state after frame `t` of a leg or of one it continues."""
         with self._mutex:
@@ -234,7 +254,7 @@ class Ledger:
         mirror = self.folder.mirror
         if mirror is not None:
             mirror.stale |= changed
-            for t in sorted(mirror.stale):
+            for t in sorted(mirror.stale - mirror.held.keys()):
                 mirror.write(t, self._shown(t))
         return changed
 

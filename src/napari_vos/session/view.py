@@ -62,12 +62,34 @@ class SessionView:
     def labels(self) -> zarr.Array[Any]:
         """(T, Y, X) uint16 zarr array, one chunk per frame, for reading and showing.
 
-        What is written into it is not a prompt, and is overwritten by results.
+        What is written into it is not a prompt, and is overwritten by results unless
+        the frame is held.
         """
         mirror = self._ledger.folder.mirror
         if mirror is None:
             raise StoreError(f"The session '{self.folder}' was opened for reading alone.")
         return mirror.array
+
+    def hold_labels(self, t: int) -> NDArray[np.uint16]:
+        """Let frame `t` of `labels` stay as it is, while it is painted; return what it is.
+
+        What the session holds of it still changes, and is shown when the frame was
+        released as often as it was held.
+
+        Returns
+        -------
+        (Y, X) uint16, what the session holds now.
+
+        Raises
+        ------
+        PromptError
+            If `t` lies outside the stack.
+        """
+        return self._ledger.hold(self._check_frame(t))
+
+    def release_labels(self, t: int) -> None:
+        """Show what the session holds of frame `t` again; see `hold_labels`."""
+        self._ledger.release(self._check_frame(t))
 
     @property
     def confidence(self) -> dict[tuple[int, int], float]:

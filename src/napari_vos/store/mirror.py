@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class LabelMirror:
         self._path = path
         self.stale: set[int] = set()
         """Frames that still have to be written to be what their version says."""
+        self.held: Counter[int] = Counter()
+        """Frames that stay as they are until they are released, and how often they are held."""
         self.is_new = not path.exists()
         """Whether it was made just now, and holds nothing yet."""
         with reported(path, "open"):
@@ -52,6 +55,11 @@ class LabelMirror:
             raise StoreError(
                 f"'{path}' has shape {self.array.shape}; the session has {shape}. {_ADVICE}"
             )
+
+    @property
+    def is_true(self) -> bool:
+        """Whether every frame is what its version says."""
+        return not self.stale and not self.held
 
     def write(self, t: int, labels: NDArray[np.uint16] | None) -> None:
         """Write the (Y, X) labels of frame `t`; None for a frame without a version.

@@ -12,7 +12,6 @@ from magicgui.widgets import Container, PushButton
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_vos._napari.corrections import Corrections
 from napari_vos._napari.desk import Desk
 from napari_vos._napari.folders import SUFFIX
 from napari_vos._napari.job import DrawJob, Job, OpenSessions
@@ -80,8 +79,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         rows = [controls.above, self.review, controls.below, controls.bar, controls.status]
         super().__init__(widgets=[self.form.layers, *rows], labels=False)
         self._viewer = napari_viewer
-        self._corrections = Corrections(napari_viewer)
-        self._desk = Desk(napari_viewer, self._corrections)
+        self._desk = Desk(napari_viewer)
         self._display = Display(napari_viewer, self._desk, self._aim)
         self.timeline = self._display.timeline
         self._steps = Steps(napari_viewer, self._desk, self._aim, controls.tell)
@@ -144,8 +142,8 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             field.changed.connect(self._fit_buttons)
         self.timeline.chosen.connect(self._go_to)
         self._viewer.dims.events.point.connect(self._show_current)
-        self._corrections.painted.connect(self._correct)
-        self._corrections.picked.connect(self._pick)
+        self._desk.corrections.painted.connect(self._correct)
+        self._desk.corrections.picked.connect(self._pick)
         self._pause.timeout.connect(self._propagate_corrections)
         self._desk.begun.connect(self._show_begin)
         self._desk.ended.connect(self._show_end)
@@ -185,7 +183,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         if layer is not None and METADATA in layer.metadata:
             t = shown_frame(image, self._viewer)
             if user_frames is UserFrames.SHOWN and t is not None:
-                self._corrections.note(Path(layer.metadata[METADATA]["session"]), [t])
+                self._desk.corrections.note(Path(layer.metadata[METADATA]["session"]), [t])
         elif user_frames is not UserFrames.DRAWN and not self._is_only_drawn(layer):
             prompts = take_prompts(layer, image, self._viewer, user_frames)
         return Job(image, prompts, form.options, form.frames, form.direction.value, self._folder)
@@ -238,9 +236,12 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         return job, keep
 
     def _correct(self) -> None:
-        """Propagate what is painted on results, when the user pauses."""
+        """Propagate what is painted on results, when the user pauses.
+
+        What is being propagated is planned anew then.
+        """
         self._go_on_from_results()
-        if self.automatic.value:
+        if self.automatic.value or self._desk.is_propagating:
             self._pause.start()
 
     def _go_on_from_results(self) -> None:
@@ -255,6 +256,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             self._desk.propagate(job)
 
     def _stop(self) -> None:
+        self._pause.stop()
         self._desk.cancel()
         self._controls.tell("Stopping after the frame in work…")
 
@@ -394,7 +396,6 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._keys.unbind()
         self._pause.stop()
         self.draw.leave()
-        self._corrections.leave()
         self._viewer.dims.events.point.disconnect(self._show_current)
         self._desk.begun.disconnect()
         self._desk.ended.disconnect()
