@@ -195,9 +195,7 @@ class SessionFolder:
     def close(self) -> None:
         """Release the folder; a temporary one is deleted."""
         if self._lock is not None:
-            self._lock.release(
-                closed=self.mirror is None or not (self.mirror.stale or self.mirror.held)
-            )
+            self._lock.release(closed=self.mirror is None or self.mirror.is_true)
             self._lock = None
         if self.temporary:
             shutil.rmtree(self.path, ignore_errors=True)
