@@ -11,6 +11,7 @@ import typer
 from napari_vos.cli.options import AsJson, report
 from napari_vos.cli.train_adapt import adapt
 from napari_vos.cli.train_labels import labels
+from napari_vos.cli.train_mivos import mivos
 from napari_vos.errors import FramesError
 
 Out = Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")]
@@ -153,6 +154,7 @@ def instances(
 
 train.command()(labels)
 train.command()(adapt)
+train.command()(mivos)
 
 
 @train.command()
@@ -181,7 +183,7 @@ def mast(
         typer.Argument(metavar="[IMAGES]...", help="Time-lapses; simulated ones if none."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and weights.")] = Path(
-        "napari-vos-training"
+        "napari-vos-mast"
     ),
     minutes: Minutes = 60.0,
     scenes: Annotated[

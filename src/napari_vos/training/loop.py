@@ -190,8 +190,15 @@ class Learner(Generic[Network]):
         os.replace(partial, path)
         write_plot(path.with_name("progress.png"), self.history)
 
-    def restore(self, path: Path) -> dict[str, Any]:
+    def restore(self, path: Path, *, data: str | None = None) -> dict[str, Any]:
         """Go on from a checkpoint, and return all it holds.
+
+        Parameters
+        ----------
+        path
+            The checkpoint.
+        data
+            Hash of what is learned from, if it was saved with one.
 
         Raises
         ------
@@ -209,6 +216,12 @@ class Learner(Generic[Network]):
                 f"'{path}' can't be gone on with: it is damaged, or of another training. Choose "
                 "another folder, or delete it."
             ) from error
+        if kept.get("data") != data:
+            raise StoreError(
+                f"'{path.parent}' holds a training on other images or masks, or from other "
+                "weights: it can't be gone on with on these. Choose another folder, or delete "
+                "this one."
+            )
         self.history = kept.get("history", self.history)
         return kept
 
@@ -220,6 +233,7 @@ def fit(
     stream: Callable[[int], SeededStream[Batch]],
     losses: Callable[[Network, Batch, torch.Generator], Losses],
     report: Callable[[str], None] | None = None,
+    data: str | None = None,
 ) -> Fitted:
     """Train a network in place for the minutes of the recipe.
 
@@ -236,12 +250,15 @@ def fit(
         random choices.
     report
         Called with a line of progress every 20 steps.
+    data
+        Hash of what is learned from, where that is the user's own: no training on
+        something else is gone on with.
     """
     say = report or logger.info
     learner = Learner(network, recipe.learning_rate)
     checkpoint = recipe.out / "checkpoint.pt"
     if checkpoint.exists():
-        learner.restore(checkpoint)
+        learner.restore(checkpoint, data=data)
         say(f"continuing at step {learner.step} after {learner.elapsed / 60:.1f} min")
     loader = DataLoader(stream(learner.step), batch_size=None, num_workers=1, prefetch_factor=4)
     generator = torch.Generator().manual_seed(recipe.seed + learner.step)
@@ -256,10 +273,10 @@ def fit(
             say(f"{learner.elapsed / 60:5.1f} min  step {learner.step}  {values}")
         if time.monotonic() - last_saved > SECONDS_BETWEEN_CHECKPOINTS:
             last_saved = time.monotonic()
-            learner.save(checkpoint)
+            learner.save(checkpoint, data=data)
         if learner.elapsed >= seconds:
             break
-    learner.save(checkpoint)
+    learner.save(checkpoint, data=data)
     return Fitted(learner.average, learner.step, learner.smooth)
 
 
@@ -279,7 +296,14 @@ def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
 
 
 def write_weights(
-    fitted: Fitted, recipe: Recipe, *, name: str, data: str, command: str, **figures: float
+    fitted: Fitted,
+    recipe: Recipe,
+    *,
+    name: str,
+    data: str,
+    command: str,
+    licence: str = "BSD-3-Clause",
+    **figures: float,
 ) -> Path:
     """Write averaged weights as float16 safetensors, and what they were made with beside them.
 
@@ -293,6 +317,8 @@ def write_weights(
         What they were trained on.
     command
         That makes them again.
+    licence
+        Under which they are.
     **figures
         What was measured in training.
     """
@@ -307,7 +333,7 @@ def write_weights(
     card = {
         "name": name,
         "network": name,
-        "licence": "BSD-3-Clause",
+        "licence": licence,
         "data": data,
         "recipe": command,
         "settings": {

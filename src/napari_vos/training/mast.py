@@ -56,6 +56,8 @@ class MastTraining:
         Time-lapses to learn from, of any kind that can be opened.
     scenes
         Number of simulated movies.
+    movie_share
+        How often a clip is cut from `movies`, where there are scenes too.
     start_from
         Weights to begin with; None for random ones.
     minutes
@@ -75,11 +77,12 @@ class MastTraining:
     out: Path
     movies: tuple[Path, ...] = ()
     scenes: int = 400
+    movie_share: float = 0.15
     start_from: Path | None = None
     minutes: float = 60.0
     batch_size: int = 4
-    crop: int = 128
-    learning_rate: float = 3e-4
+    crop: int = 96
+    learning_rate: float = 1e-3
     seed: int = 0
     workers: int = 1
 
@@ -103,11 +106,18 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage("pairs", 0.4, ((1,), (2,))),
+    Stage("pairs", 0.5, ((1,), (2,))),
     Stage("several", 0.4, ((3, 2, 1), (5, 3, 1))),
-    Stage("apart", 0.2, ((20, 3, 1), (35, 3, 1), (50, 3, 1))),
+    Stage("apart", 0.1, ((20, 3, 1), (35, 3, 1), (50, 3, 1))),
 )
 """Old references are read in two steps, also where a movie is too short for their age."""
+
+
+class Movies(NamedTuple):
+    """What clips are cut from, of each kind each movie as often as any other."""
+
+    real: Sequence[Movie]
+    simulated: Sequence[Movie]
 
 
 class ClipStream(SeededStream[Clips]):
@@ -116,7 +126,7 @@ class ClipStream(SeededStream[Clips]):
     Parameters
     ----------
     movies
-        What clips are cut from, each movie as often as any other.
+        What clips are cut from.
     recipe, stage
         How.
     start
@@ -124,25 +134,26 @@ class ClipStream(SeededStream[Clips]):
     """
 
     def __init__(
-        self, movies: Sequence[Movie], recipe: MastTraining, stage: Stage, start: int
+        self, movies: Movies, recipe: MastTraining, stage: Stage, start: int
     ) -> None:
         super().__init__(recipe.seed, start)
         self.movies, self.recipe, self.stage = movies, recipe, stage
-        self.side = crop_side(movies, recipe.crop)
+        self.side = crop_side([*movies.real, *movies.simulated], recipe.crop)
 
     def batch(self, rng: np.random.Generator) -> Clips:
         """Return one batch; see `SeededStream`."""
         ages = self.stage.ages[int(rng.integers(len(self.stage.ages)))]
         clips = [
-            cut_clip(
-                rng,
-                self.movies[int(rng.integers(len(self.movies)))],
-                ages=ages,
-                side=self.side,
-            )
+            cut_clip(rng, self._movie(rng), ages=ages, side=self.side)
             for _ in range(self.recipe.batch_size)
         ]
         return Clips(torch.stack(clips), torch.tensor(ages))
+
+    def _movie(self, rng: np.random.Generator) -> Movie:
+        real, simulated = self.movies
+        kind = simulated if simulated and rng.random() >= self.recipe.movie_share else real
+        kind = kind or simulated
+        return kind[int(rng.integers(len(kind)))]
 
 
 class Losses(NamedTuple):
@@ -227,13 +238,14 @@ def train(recipe: MastTraining, *, report: Callable[[str], None] | None = None) 
             + [path.name for path in recipe.movies]
         ),
         command="napari-vos train mast",
-        **fitted.losses,
+        reconstructed=fitted.losses["reconstructed"],
+        copied=fitted.losses["copied"],
     )
 
 
 def _fit_stage(
     network: MastSmall,
-    movies: Sequence[Movie],
+    movies: Movies,
     recipe: MastTraining,
     stage: Stage,
     report: Callable[[str], None] | None,
@@ -248,8 +260,8 @@ def _fit_stage(
     )
 
 
-def _gather(recipe: MastTraining) -> list[Movie]:
-    movies = [load_movie(open_frames(path)) for path in recipe.movies]
-    for scene in scenes_of(recipe):
-        movies.append(load_movie(FrameStack(scene.images, axes="TYX")))
-    return movies
+def _gather(recipe: MastTraining) -> Movies:
+    return Movies(
+        [load_movie(open_frames(path)) for path in recipe.movies],
+        [load_movie(FrameStack(scene.images, axes="TYX")) for scene in scenes_of(recipe)],
+    )

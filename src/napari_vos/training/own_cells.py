@@ -16,7 +16,6 @@ from napari_vos import checkpoints
 from napari_vos.configs import CellsConfig
 from napari_vos.engines.cells import CellDetector
 from napari_vos.engines.yolact_network import RunningYolact
-from napari_vos.errors import StoreError
 from napari_vos.metrics import InstanceScores
 from napari_vos.training.fields import Fields, sample_field
 from napari_vos.training.instances import compare
@@ -186,12 +185,7 @@ class _Training:
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.checkpoint = recipe.out / "checkpoint.pt"
         if self.checkpoint.exists():
-            kept = self.learner.restore(self.checkpoint)
-            if kept.get("data") != self.data:
-                raise StoreError(
-                    f"'{recipe.out}' holds a training on other images or masks: what it has judged "
-                    "doesn't count for these. Choose another folder, or delete this one."
-                )
+            kept = self.learner.restore(self.checkpoint, data=self.data)
             self.before, self.best = (InstanceScores(**kept[key]) for key in ("before", "best"))
             self.n_worse = kept["n_worse"]
         self.generator = torch.Generator().manual_seed(recipe.seed + self.learner.step)

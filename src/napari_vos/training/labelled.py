@@ -1,0 +1,208 @@
+"""Frames that the user has labelled, and the clips of three that are cut from them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from napari_vos.engines.mivos_frames import normalized_image
+from napari_vos.engines.mivos_scale import scale_for
+from napari_vos.engines.windows import crop_windows
+from napari_vos.errors import FramesError
+from napari_vos.io.labels import check_labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_vos.frames import FrameStack
+    from napari_vos.metrics.evaluation import Labels
+
+SMALLEST_AREA = 25
+"""Pixels of an object to learn from."""
+
+LARGEST_GAP = 25
+"""Frames between two labelled ones of a clip at most, if there are any as near."""
+
+MOST_BYTES = 1 << 30
+"""Of more labelled frames those are learned from that are spread evenly over the movie."""
+
+MOST_OBJECTS = 2
+"""Of a clip, as the authors have it."""
+
+
+class Clips(NamedTuple):
+    """Squares cut from three frames each, in the order in which objects are followed.
+
+    Attributes
+    ----------
+    images
+        (B, 3, 3, S, S) float32, normalised as MiVOS takes them.
+    labels
+        (B, 3, S, S) int64: 0 for the background, objects from 1; all of them are in the
+        first frame.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrames:
+    """Frames with masks of objects that are followed; what has no mask is background.
+
+    Attributes
+    ----------
+    name
+        Of the stack.
+    times
+        Which frames these are, F of them in order.
+    images
+        (F, 3, Y, X), normalised as MiVOS takes them.
+    labels
+        (F, Y, X); an object has the same label on all of them.
+    pairs
+        Indices of two frames each that share an object.
+    """
+
+    name: str
+    times: tuple[int, ...]
+    images: NDArray[np.float16]
+    labels: NDArray[np.uint16]
+    pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all there is to learn from."""
+        digest = hashlib.sha256(repr(self.times).encode())
+        digest.update(self.images.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def scale(self) -> float:
+        """How much larger the engine sees these frames."""
+        boxes = [box for each in self.labels for box in ndimage.find_objects(each) if box]
+        sides = [np.sqrt(np.prod([part.stop - part.start for part in box])) for box in boxes]
+        return scale_for(float(np.median(sides)))
+
+
+def gather_labelled(frames: FrameStack, labels: Labels) -> LabelledFrames:
+    """Read the labelled frames of a movie.
+
+    Parameters
+    ----------
+    frames
+        The images.
+    labels
+        (T, Y, X) integers: the user's masks, 0 on all frames without any.
+
+    Raises
+    ------
+    FramesError
+        If labels and images differ in shape, fewer than two frames are labelled, or no
+        object is on two of them.
+    """
+    shape = (frames.n_frames, *frames.shape)
+    if tuple(labels.shape) != shape:
+        raise FramesError(
+            f"The labels have shape {tuple(labels.shape)} and the images '{frames.name}' {shape}; "
+            "expected the same (T, Y, X). Choose those of these images."
+        )
+    found = ((t, check_labels(np.asarray(labels[t]), t, "labels")) for t in range(shape[0]))
+    by_frame = {t: each for t, each in found if each.any()}
+    if len(by_frame) < 2:
+        raise FramesError(
+            f"{len(by_frame)} of the frames of '{frames.name}' have labels, and MiVOS learns how "
+            "objects go from one frame to another. Label the same objects on two frames or more."
+        )
+    most = max(2, MOST_BYTES // (6 * shape[1] * shape[2]))
+    spread = np.linspace(0, len(by_frame) - 1, min(most, len(by_frame))).astype(int)
+    times = tuple(list(by_frame)[index] for index in spread)
+    stack = np.stack([by_frame[t] for t in times])
+    pairs = _pairs(times, stack)
+    if not pairs:
+        raise FramesError(
+            f"No object of {SMALLEST_AREA} pixels or more is on two labelled frames of "
+            f"'{frames.name}'. Give an object the same label on all frames."
+        )
+    images = np.concatenate([normalized_image(frames, t).half().numpy() for t in times])
+    return LabelledFrames(frames.name, times, images, stack, pairs)
+
+
+def _pairs(times: tuple[int, ...], labels: NDArray[np.uint16]) -> tuple[tuple[int, int], ...]:
+    """Return the pairs of frames that share an object; far ones only where there is no nearer."""
+    objects = [_objects(each) for each in labels]
+    shared = [
+        (first, last)
+        for first, last in combinations(range(len(times)), 2)
+        if objects[first] & objects[last]
+    ]
+    following: dict[int, int] = {}
+    for first, last in shared:
+        following.setdefault(first, last)
+    return tuple(
+        (first, last)
+        for first, last in shared
+        if times[last] - times[first] <= LARGEST_GAP or last == following[first]
+    )
+
+
+def _objects(labels: NDArray[np.uint16]) -> set[int]:
+    """Return the labels with `SMALLEST_AREA` or more."""
+    large = np.bincount(labels.ravel()) >= SMALLEST_AREA
+    large[0] = False
+    return set(np.flatnonzero(large).tolist())
+
+
+def cut_clip(rng: np.random.Generator, known: LabelledFrames, *, side: int) -> Clips:
+    """Cut one clip around an object: a frame, another one, and one between or the latter again.
+
+    Parameters
+    ----------
+    rng
+        Source of all choices, also of direction, size, contrast, and of a turned or
+        mirrored view.
+    known
+        Where to cut.
+    side
+        Of the clip as the networks see it, S.
+    """
+    pair = known.pairs[int(rng.integers(len(known.pairs)))]
+    first, last = pair if rng.random() < 0.5 else pair[::-1]
+    shared = _objects(known.labels[first]) & _objects(known.labels[last])
+    around = int(rng.choice(sorted(shared)))
+    sides = side / known.scale * np.exp(rng.normal(0, 0.1, 3))
+    pixels = np.argwhere(known.labels[first] == around)
+    middle = (pixels.min(axis=0) + pixels.max(axis=0)) / 2 + rng.normal(0, 0.1 * sides[0], 2)
+    window = tuple(
+        slice(max(0, int(at - sides[0] / 2)), max(0, int(at + sides[0] / 2))) for at in middle
+    )
+    others = sorted(shared & _objects(known.labels[first][window]) - {around})
+    ids = [around, *rng.permutation(others)[: MOST_OBJECTS - 1].tolist()]
+    step = 1 if last > first else -1
+    between = [
+        index
+        for index in range(first + step, last + step, step)
+        if np.isin(ids, known.labels[index]).all()
+    ]
+    chosen = [first, int(rng.choice(between)), last]
+    drift = rng.normal(0, 0.02 * sides[0], (3, 2))
+    places = torch.from_numpy(middle + drift).float(), torch.from_numpy(sides).float()
+    masks = known.labels[chosen][:, None] == np.array(ids)[:, None, None]
+    images = torch.from_numpy(known.images[chosen].astype(np.float32))
+    seen = crop_windows(images, *places, size=side)
+    inside = crop_windows(torch.from_numpy(masks.astype(np.float32)), *places, size=side) > 0.5
+    labels = (inside * torch.arange(1, len(ids) + 1)[:, None, None]).sum(dim=1)
+    seen = seen * float(np.exp(rng.normal(0, 0.1))) + float(rng.normal(0, 0.1))
+    turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
+    seen, labels = (torch.rot90(part, turns, (-2, -1)) for part in (seen, labels))
+    if mirrored:
+        seen, labels = seen.flip(-1), labels.flip(-1)
+    return Clips(seen[None], labels[None])
