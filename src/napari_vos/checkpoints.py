@@ -22,7 +22,7 @@ from napari_vos.networks.compact_fusion import CompactFusionNetwork
 from napari_vos.networks.interaction import InteractionNetwork
 from napari_vos.networks.mast import Mast, MastSmall
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork, ScribbleToMaskNetwork
-from napari_vos.networks.pointrend import PointHead, SemanticPointRend
+from napari_vos.networks.pointrend import PointHead, SemanticPointRend, layers_of
 from napari_vos.networks.refinement import RefinementNetwork
 from napari_vos.networks.yolact import CELLS, DESIGNS, Yolact
 
@@ -209,11 +209,11 @@ def _without_values(network: str, **sizes: int) -> nn.Module:
 
 
 def _sizes(network: str, state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Return what is free in a network and follows from its weights: the number of classes."""
+    """Return what is free in a network and follows from its weights: classes, layers."""
     if network.startswith("yolact_") and "semantic_seg_conv.bias" in state:
         return {"n_classes": state["semantic_seg_conv.bias"].numel() + 1}
     if network == "pointrend" and "head.mlp.bias" in state:
-        return {"classes": state["head.mlp.bias"].numel()}
+        return {"classes": state["head.mlp.bias"].numel(), "layers": layers_of(state)}
     if network == "pointrend_head" and "mlp.weight" in state and state["mlp.weight"].ndim == 3:
         classes, inputs, _ = state["mlp.weight"].shape
         return {"inputs": inputs, "classes": classes}

@@ -82,9 +82,9 @@ def bottleneck_stage(
 
 
 class Stem(Protocol):
-    """What begins a ResNet: a 7x7 convolution of stride 2 and its batch norm."""
+    """What begins a ResNet: convolutions of stride 2 in all, and their batch norm."""
 
-    conv1: nn.Conv2d
+    conv1: nn.Conv2d | nn.Sequential
     bn1: nn.BatchNorm2d
 
 

@@ -10,7 +10,8 @@ import torch
 
 from napari_vos import checkpoints
 from napari_vos.errors import WeightsError
-from tests.golden import golden_shapes, golden_weights
+from napari_vos.networks.pointrend import SemanticPointRend
+from tests.golden import golden_shapes, golden_weights, shapes_of
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -41,6 +42,16 @@ def test_a_whole_network_is_recognised(tmp_path: Path, prefix: str, classes: int
     small = {f"{prefix}{k}": torch.zeros(()).half().expand(s) for k, s in shapes.items()}
     path = tmp_path / "pointrend.pth"
     torch.save({"state_dict": small}, path)
+    found = checkpoints.identify(path)
+    assert (found.network, found.misfit) == ("pointrend", "")
+
+
+@pytest.mark.parametrize("layers", [53, 103])
+def test_other_trunks_are_recognised(tmp_path: Path, layers: int) -> None:
+    with torch.device("meta"):
+        shapes = shapes_of(SemanticPointRend(4, layers))
+    path = tmp_path / "pointrend.pth"
+    torch.save({key: torch.zeros(()).half().expand(shape) for key, shape in shapes.items()}, path)
     found = checkpoints.identify(path)
     assert (found.network, found.misfit) == ("pointrend", "")
 

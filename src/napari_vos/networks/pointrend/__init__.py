@@ -7,7 +7,7 @@ from napari_vos.networks.pointrend.points import (
     sample_points,
     uncertainty,
 )
-from napari_vos.networks.pointrend.semantic import SemanticPointRend
+from napari_vos.networks.pointrend.semantic import SemanticPointRend, layers_of
 from napari_vos.networks.pointrend.subdivision import (
     REFERENCE,
     SINGLE_LAYER,
@@ -27,6 +27,7 @@ __all__ = [
     "centers_of",
     "doublings",
     "halvings",
+    "layers_of",
     "most_uncertain_cells",
     "sample_points",
     "subdivide",
