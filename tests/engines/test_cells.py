@@ -26,6 +26,18 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of weights for which all is background."""
+    network = Yolact(CELLS, n_classes=2)
+    bias = network.prediction_layers[0].conf_layer.bias
+    torch.nn.init.zeros_(network.prediction_layers[0].conf_layer.weight)
+    bias.data = torch.tensor([10.0, -10.0]).repeat(len(bias) // 2)
+    path = tmp_path_factory.mktemp("weights") / "cells.safetensors"
+    save_file(network.state_dict(), path)
+    return path
+
+
 @pytest.fixture
 def frames() -> FrameStack:
     random = np.random.default_rng(0)
@@ -54,7 +66,7 @@ def test_a_frame_wider_than_the_network_sees(frames: FrameStack, weights: Path) 
     detector = create_detector("cells", frames, weights=weights, device="cpu")
     raw = detector.detect(1)
     assert len(raw.tiles) == 2
-    assert raw.nbytes >= 2 * 4 * 32 * (SIDE // 2) ** 2
+    assert raw.nbytes >= 2 * 2 * 32 * (SIDE // 2) ** 2
     found = raw.instances(score=0.05, overlap=0.5)
     assert found.labels.shape == (90, 300)
     assert np.unique(found.labels[found.labels > 0]).tolist() == list(
@@ -62,6 +74,39 @@ def test_a_frame_wider_than_the_network_sees(frames: FrameStack, weights: Path) 
     )
     assert not raw.instances(score=0.9999, overlap=0.5).labels.any()
     assert detector.plan["config"] == {"diameter": None, "max_instances": 500}
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (3, 700)])
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_nothing_is_kept_of_frames_without_objects(
+    shape: tuple[int, int], value: float, nothing: Path
+) -> None:
+    frames = FrameStack(np.full((2, *shape), value, np.float32))
+    raw = create_detector("cells", frames, weights=nothing, device="cpu").detect(0)
+    assert raw.nbytes == 0
+    found = raw.instances(score=0.05, overlap=0.5)
+    assert not found.labels.any()
+    assert found.labels.shape == shape
+    assert found.boxes.shape == (0, 4)
+
+
+def test_floats_are_seen_as_integers_are(weights: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 65535, (2, 60, 60), dtype=np.uint16)
+    found = [
+        create_detector("cells", FrameStack(stack), weights=weights, device="cpu").detect(0)
+        for stack in (images, images.astype(np.float32) / 256)
+    ]
+    first, second = (raw.instances(score=0.1, overlap=0.5) for raw in found)
+    assert first.labels.any()
+    assert (first.labels != second.labels).mean() < 0.001
+
+
+def test_thousands_of_candidates(weights: Path, frames: FrameStack) -> None:
+    config = CellsConfig(max_instances=20)
+    detector = create_detector("cells", frames, weights=weights, config=config, device="cpu")
+    raw = detector.detect(0)
+    assert sum(len(seen.candidates.scores) for seen in raw.seen) > 10_000
+    assert 0 < len(raw.instances(score=0, overlap=1).scores) <= 40
 
 
 def test_the_typical_diameter_sets_the_scale(frames: FrameStack, weights: Path) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_vos.frames import FrameStack
+    from napari_vos.networks.yolact import Prediction
 
 SIDE = 256
 """Of tiles, in pixels of the network."""
@@ -94,17 +95,15 @@ class CellDetector:
         for first in range(0, len(tiles), BATCH):
             pieces = [cut(image, tile) for tile in tiles[first : first + BATCH]]
             predicted = self.running.predict(torch.cat(pieces))
-            seen += [
-                YolactDetections(
-                    select_candidates(predicted, index),
-                    predicted.prototypes[index],
-                    (side, side),
-                    None,
-                    self.config.max_instances,
-                )
-                for index in range(len(pieces))
-            ]
+            seen += [self._kept(predicted, index, side) for index in range(len(pieces))]
         return TiledDetections(tiles, tuple(seen), self.frames.shape)
+
+    def _kept(self, predicted: Prediction, index: int, side: int) -> YolactDetections:
+        """Return what is kept of a tile: large frames have many, so prototypes are float16."""
+        candidates = select_candidates(predicted, index)
+        prototypes = predicted.prototypes[index, : None if len(candidates.scores) else 0]
+        size, max_instances = (side, side), self.config.max_instances
+        return YolactDetections(candidates, prototypes.half(), size, None, max_instances)
 
 
 def show(grey: Tensor) -> Tensor:

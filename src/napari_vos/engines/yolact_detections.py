@@ -29,14 +29,14 @@ CHUNK_PIXELS = 2**24
 
 @dataclass(frozen=True)
 class YolactDetections:
-    """Candidates and prototypes of a frame, in main memory, float32.
+    """Candidates and prototypes of a frame, in main memory.
 
     Attributes
     ----------
     candidates
         The priors worth a look.
     prototypes
-        (H', W', 32).
+        (H', W', 32), float32 or float16; computed is with float32.
     size
         (Y, X) of the frame.
     score_masks
@@ -72,7 +72,7 @@ class YolactDetections:
         """Return how a mask is made; see `RawDetections.combination`."""
         found, masks, _ = self._find(score, overlap, kind)
         return Combination(
-            self.prototypes.movedim(-1, 0).numpy(),
+            self.prototypes.float().movedim(-1, 0).numpy(),
             found.coefficients[label - 1].numpy(),
             masks[label - 1].numpy(),
         )
@@ -95,7 +95,9 @@ class YolactDetections:
         )
         kept = detections.scores > score
         detections = Detections(*(values[kept] for values in detections))
-        masks, scores = small_masks(detections, self.prototypes, score_masks=self.score_masks)
+        masks, scores = small_masks(
+            detections, self.prototypes.float(), score_masks=self.score_masks
+        )
         order = scores.argsort(descending=True, stable=True)
         labels, visible = self._paint(masks[order], overlap)
         order = order[visible]
