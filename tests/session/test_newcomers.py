@@ -271,6 +271,16 @@ def test_following_again_looks_for_cells_of_the_same_size(frames, factory, block
     assert again == first
 
 
+def test_the_size_of_cells_is_that_of_all_marked_by_now(session, blocks, eyes):
+    small = blocks(o1=(2, 2))
+    for t, labels in enumerate([small, np.repeat(small, 2, axis=0)[: len(small)]]):
+        session.add_mask(t, labels)
+        session.find_newcomers(frames=(t, t))
+        session.find_newcomers(frames=(t, t))
+    first, second = (asked["config"].diameter for asked in eyes.asked)
+    assert second > first
+
+
 def test_the_detector_is_kept_with_the_session(frames, factory, eyes, tmp_path):
     with Session(frames, folder=tmp_path / "one") as session:
         session.choose_detector("yolact", device="cpu")

@@ -168,7 +168,7 @@ class SessionNewcomers(SessionLineage):
         default = EngineChoice(DETECTOR).to_json()
         named = ledger.folder.about.get("detector", default)
         self._detector_choice = EngineChoice.from_json(named)
-        self._detector: Detector | None = None
+        self._detector: tuple[EngineChoice, Detector] | None = None
 
     @property
     def newcomers(self) -> dict[int, int]:
@@ -290,13 +290,15 @@ class SessionNewcomers(SessionLineage):
         return [t for t in chosen if not is_settled(self._ledger, t)]
 
     def _make_detector(self) -> Detector:
-        """Return the detector; "cells" is told how large the user's objects are."""
-        if self._detector is None:
-            choice, diameter = self._detector_choice, self._typical_diameter()
-            if choice.name == "cells" and choice.config is None and diameter is not None:
+        """Return the detector; "cells" is told how large the user's objects are by now."""
+        choice = self._detector_choice
+        if choice.name == "cells" and choice.config is None:
+            diameter = self._typical_diameter()
+            if diameter is not None:
                 choice = replace(choice, config=CellsConfig(max(_SMALLEST, diameter)))
-            self._detector = choice.create_detector(self.frames)
-        return self._detector
+        if self._detector is None or self._detector[0] != choice:
+            self._detector = choice, choice.create_detector(self.frames)
+        return self._detector[1]
 
     def _typical_diameter(self) -> float | None:
         areas = []
