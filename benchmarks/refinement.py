@@ -7,9 +7,10 @@ A factor of 1 is the truth itself, which should stay (it is refined as if it wer
 coarse by 4). J and F are means over objects; the outlines of F may lie one pixel
 apart.
 
-Then in the loop: the compact engine on objects that are larger than their window,
-without and with refinement, from one prompt; and MAST on simulated large frames at
-full scale and, refined, at half and a quarter of it. Both take turns, so that
+Then objects that are larger than the compact engine's window: their truth at the
+scale of the window, as an engine that makes no mistakes would tell it, and the engine
+itself from one prompt, both without and with refinement. And MAST on simulated large frames at
+full scale and, refined, at half and a quarter of it. These take turns, so that
 their times can be compared. The last figures are milliseconds per frame against
 the length of all borders, for growing numbers of the same disks.
 """
@@ -30,10 +31,15 @@ from scipy import ndimage
 
 from napari_vos import FrameStack, Session, open_frames, open_labels, refine_labels
 from napari_vos.configs import CompactConfig, MastConfig, RefinementConfig
+from napari_vos.engines.places import Place, crop, paste, region_of
+from napari_vos.engines.refined import nearest_factor
+from napari_vos.engines.refinement import MaskRefiner
 from napari_vos.engines.windows import CONTEXT, WINDOW_SIZE
 from napari_vos.metrics import find_annotation, region_similarity
 from napari_vos.metrics.boundary import boundary_map, match_boundaries
+from napari_vos.session.merge import labels_of
 from napari_vos.simulation import Modality, Scenario, simulate
+from napari_vos.store.evidence import FrameEvidence, ObjectEvidence, Source
 
 SEQUENCES = (
     "sim_nuclei_01",
@@ -51,7 +57,7 @@ SEQUENCES = (
 LARGE = ("sim_nuclei_01", "dic_hela_01", "msc_cells_01", "davis_camel")
 """Sequences with objects larger than their window."""
 
-PARTS = ("coarse", "compact", "mast", "time")
+PARTS = ("coarse", "window", "compact", "mast", "time")
 FACTORS = (1, 2, 4, 8)
 KINDS = ("masks", "areas")
 RADIUS = 1
@@ -163,16 +169,54 @@ def keep(labels: np.ndarray, ids: list[int]) -> np.ndarray:
     return np.where(np.isin(labels, ids), labels, 0).astype(np.uint16)
 
 
+def larger_than_window(labels: np.ndarray) -> dict[int, int]:
+    """Return the longest sides of the objects that the compact engine sees at reduced scale."""
+    sides = {
+        i: max(part.stop - part.start for part in window)
+        for i, window in enumerate(ndimage.find_objects(labels), start=1)
+        if window is not None
+    }
+    return {i: side for i, side in sides.items() if CONTEXT * side > WINDOW_SIZE}
+
+
+def through_window(labels: np.ndarray, object_id: int, side: int) -> ObjectEvidence:
+    """Return an object as the compact engine tells it if it makes no mistake."""
+    mask = (labels == object_id).astype(np.float32)
+    y, x = map(float, ndimage.center_of_mass(mask))
+    place = Place(y, x, CONTEXT * side)
+    region = region_of(place, mask.shape)
+    window = crop(mask[None, *region.slices], region, place, outside="zeros")
+    box, probability = paste(window, place, mask.shape)
+    return ObjectEvidence(object_id, box, probability, 1.0, Source.PROPAGATED)
+
+
+def truth_in_windows(folder: Path, frames: list[int], options: dict[str, Any]) -> dict[str, Any]:
+    """Return J and F of the truth of large objects at the scale of their windows."""
+    refiner = MaskRefiner.create(open_frames(folder / "images.tif"), **options)
+    pairs: dict[str, list[dict[str, float]]] = {"bilinear": [], "refined": []}
+    for t in frames:
+        truth = open_labels(folder / "labels.tif")[t]
+        sides = larger_than_window(truth)
+        told = FrameEvidence(t, {i: through_window(truth, i, side) for i, side in sides.items()})
+        factors = {i: nearest_factor(CONTEXT * side / WINDOW_SIZE) for i, side in sides.items()}
+        factors = {i: factor for i, factor in factors.items() if factor > 1}
+        for name, evidence in (
+            ("bilinear", told),
+            ("refined", refiner.refine(t, told, factors=factors)),
+        ):
+            labels = labels_of(evidence.objects.values(), truth.shape)
+            pairs[name].append(compare(keep(labels, list(factors)), keep(truth, list(factors))))
+    return {
+        name: {key: fmean(scores[key] for scores in found) for key in ("J", "F")}
+        for name, found in pairs.items()
+    }
+
+
 def compact_on_large(folder: Path, n_frames: int, device: str) -> dict[str, Any]:
     """Return J, F and seconds of the compact engine on objects larger than their window."""
     truth = open_labels(folder / "labels.tif")
     frames = open_frames(folder / "images.tif")
-    sides = {
-        i: max(part.stop - part.start for part in window)
-        for i, window in enumerate(ndimage.find_objects(truth[0]), start=1)
-        if window is not None
-    }
-    large = [i for i, side in sides.items() if CONTEXT * side > WINDOW_SIZE]
+    large = list(larger_than_window(truth[0]))
     wanted = [keep(truth[t], large) for t in range(1, n_frames)]
     result: dict[str, Any] = {"objects": len(large)}
     for name, refine in (("bilinear", "no"), ("refined", "full")):
@@ -265,6 +309,12 @@ def main() -> None:
                 scores = score(data / name, frames, factor, options, kind)
                 found.setdefault(kind, {})[factor] = scores
                 tell(f"{name:18} {kind} x{factor}", scores)
+    if "window" in args.parts:
+        report["window"] = {}
+        for name in (each for each in args.sequences if each in LARGE):
+            frames = annotated_frames(data / name, args.frames)
+            found = report["window"][name] = truth_in_windows(data / name, frames, options)
+            tell(f"{name:18} truth in windows", found)
     if "compact" in args.parts:
         report["compact"] = {}
         for name in (each for each in args.sequences if each in LARGE):

@@ -46,6 +46,21 @@ def test_masks_lose_more_than_areas(truth):
     assert masks["F"] < areas["F"]
 
 
+def test_large_objects_at_the_scale_of_their_windows():
+    from refinement import compare, larger_than_window, through_window
+
+    rows, columns = np.indices((210, 190))
+    truth = np.zeros(rows.shape, np.uint16)
+    truth[np.hypot(rows - 100, columns - 90) < 80] = 7
+    truth[2:40, 2:40] = 3
+    assert larger_than_window(truth) == {7: 159}
+    item = through_window(truth, 7, 159)
+    assert 0 < np.mean((item.probability > 0.1) & (item.probability < 0.9)) < 0.15
+    told = np.zeros_like(truth)
+    told[item.box.slices] = 7 * (item.probability > 0.5)
+    assert compare(told, np.where(truth == 7, truth, 0))["J"] > 0.98
+
+
 def test_a_constant_image_keeps_what_was_given(truth, tmp_path):
     from refinement import annotated_frames, score
 

@@ -150,12 +150,12 @@ class RefinedPropagator:
         item
             The object as the engine has found it.
         """
-        pixels = float(STRIDE * self.scale)
         if self.plan["engine"] == "compact":
-            pixels = CONTEXT * max(item.box.shape) / WINDOW_SIZE
-        elif self.plan["engine"] == "mivos":
+            return nearest_factor(CONTEXT * max(item.box.shape) / WINDOW_SIZE)
+        pixels = float(STRIDE * self.scale)
+        if self.plan["engine"] == "mivos":
             pixels /= cast("MivosPropagator", self.inner).scale(self._seen(span))
-        return min(LARGEST_FACTOR, 1 << max(0, round(math.log2(pixels))))
+        return nearest_factor(pixels)
 
     def _seen(self, span: Span) -> Span:
         """Return a span with the size of its objects as the engine sees them."""
@@ -177,3 +177,8 @@ class RefinedPropagator:
         started = time.perf_counter()
         self.refiner.network.encode(tile)[0].cpu()
         return time.perf_counter() - started
+
+
+def nearest_factor(pixels: float) -> int:
+    """Return the factor for masks at a scale of so many pixels of the image per pixel."""
+    return min(LARGEST_FACTOR, 1 << max(0, round(math.log2(pixels))))
