@@ -51,6 +51,7 @@ class WalkingPropagator:
         self.fails_at: int | None = None
         self.pause = 0.0
         self.look: Callable[[int], object] = lambda t: None
+        self.loses: Mapping[tuple[int, int], EndReason] = {}
 
     def estimate(self, spans: Sequence[Span]) -> Estimate:
         object_frames = sum(len(span.frames) * len(span.object_ids) for span in spans)
@@ -76,8 +77,9 @@ class WalkingPropagator:
             for object_id in list(alive):
                 self.seen_before[(t, object_id)] = object_id in old
                 moved = self._move(known[object_id], span.direction * (1 + count % 2))
-                if moved is None:
-                    ends.append(ObjectEnd(object_id, t, EndReason.LEFT))
+                if moved is None or (t, object_id) in self.loses:
+                    reason = self.loses.get((t, object_id), EndReason.LEFT)
+                    ends.append(ObjectEnd(object_id, t, reason))
                     alive.remove(object_id)
                 elif span.fuse_with is not None and object_id in old:
                     objects[object_id] = self._fuse(moved, old[object_id], t, span)
@@ -118,6 +120,7 @@ class Factory:
         self.threads = 1
         self.pause = 0.0
         self.look: Callable[[Any, int], object] = lambda frames, t: None
+        self.loses: dict[tuple[int, int], EndReason] = {}
 
     def __call__(
         self, name: str, frames: FakeFrames, *, plan: Any = None, **arguments: Any
@@ -127,6 +130,7 @@ class Factory:
         config = plan["config"] if plan else {"batch_size": 16}
         self.made.append(WalkingPropagator(frames.shape, {**own, "config": config}))
         self.made[-1].pause = self.pause
+        self.made[-1].loses = self.loses
         self.made[-1].look = partial(self.look, frames)
         return self.made[-1]
 

@@ -74,6 +74,8 @@ class Round:
         The last finished frame of each leg.
     ended
         The objects of each leg that have ended on the way.
+    spared
+        Those that a leg has lost and left as they were.
     before
         The versions that frames had before the pass in work.
     """
@@ -83,6 +85,7 @@ class Round:
     legs: tuple[Leg, ...]
     done: dict[int, int] = field(default_factory=dict)
     ended: dict[int, set[int]] = field(default_factory=dict)
+    spared: dict[int, set[int]] = field(default_factory=dict)
     before: dict[int, str | None] = field(default_factory=dict)
     _passed: int = 0
 
@@ -115,12 +118,15 @@ class Round:
         self.done[index] = t
         ended = self.ended.setdefault(index, set())
         ended.update(int(object_id) for object_id in line["ends"])
+        spared = self.spared.setdefault(index, set())
+        spared.update(line.get("spared", ()))
         if line["version"] is not None:
             self.before.setdefault(t, state.versions.get(t))
             state.versions[t] = line["version"]
         for i in leg.span.object_ids:
             key = (leg.span.start, i, leg.span.direction)
-            state.arms[key] = Arm(t, self.name(index), leg.ended or i in ended)
+            until = leg.span.end if i in spared else t
+            state.arms[key] = Arm(until, self.name(index), leg.ended or i in ended)
 
 
 @dataclass(eq=False)

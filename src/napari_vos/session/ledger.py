@@ -8,7 +8,7 @@ between any two bytes leaves the session before the line or after it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +180,7 @@ class Ledger:
         *,
         state: Mapping[str, NDArray[np.generic]],
         ends: Mapping[int, str],
+        spared: Collection[int] = (),
     ) -> frozenset[int]:
         """Write a finished frame of the round in work; return the frames it changes.
 
@@ -195,6 +196,8 @@ class Ledger:
             What the engine needs to go on from here.
         ends
             Reasons by object id.
+        spared
+            Objects that the leg has left as they were, from this frame on or before.
         """
         with self._mutex:
             current = self.history.latest_round
@@ -212,6 +215,7 @@ class Ledger:
                     t=t,
                     version=written.get(t),
                     ends={str(object_id): reason for object_id, reason in ends.items()},
+                    **({"spared": sorted(spared)} if spared else {}),
                 )
             except StoreError:
                 self._discard(written)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from napari_vos.session.confidence import confidence_of
+from napari_vos.session.ends import spared_objects
 from napari_vos.session.engine import plan_of
 from napari_vos.session.merge import labels_of, labels_with_locks
 from napari_vos.session.reader import LedgerReader
@@ -129,7 +130,9 @@ def _run_leg(
     ledger: Ledger, current: Round, index: int, propagator: Propagator
 ) -> Generator[tuple[int, Mapping[int, ObjectEvidence], frozenset[int]]]:
     leg, frames = current.legs[index], current.rest(index)
+    spared = set(current.spared.get(index, ()))
     moving = set() if leg.ended else set(leg.span.object_ids) - current.ended.get(index, set())
+    moving -= spared
     span = replace(
         sized(leg.span, ledger.index(leg.span.start).entries),
         object_ids=tuple(sorted(moving)),
@@ -144,11 +147,16 @@ def _run_leg(
             evidence = _next(stream, t) if moving else FrameEvidence(t, {})
             ends = {end.object_id: end.reason for end in evidence.ends if end.object_id in moving}
             moving -= ends.keys()
+            spared |= spared_objects(ledger, reader, leg, t, ends)
+            ends = {i: reason for i, reason in ends.items() if i not in spared}
             events = tuple(Event(t, i, ends[i], leg.span.direction) for i in sorted(ends))
             still = frozenset(ledger.index(t).entries) - _touched(current, t)
             judged = _judged(ledger, leg, evidence)
-            record, kept = _merge(ledger, leg, judged, moving, events, still)
-            changed = ledger.write_frame(index, t, record, state=evidence.state, ends=ends)
+            rerun = set(leg.span.object_ids) - spared
+            record, kept = _merge(ledger, rerun, judged, moving, events, still)
+            changed = ledger.write_frame(
+                index, t, record, state=evidence.state, ends=ends, spared=spared
+            )
             yield t, kept, changed
 
 
@@ -189,7 +197,7 @@ def _touched(current: Round, t: int) -> frozenset[int]:
 
 def _merge(
     ledger: Ledger,
-    leg: Leg,
+    rerun: set[int],
     evidence: FrameEvidence,
     moving: set[int],
     new_events: tuple[Event, ...],
@@ -197,18 +205,18 @@ def _merge(
 ) -> tuple[FrameRecord | None, Mapping[int, ObjectEvidence]]:
     """Return the new record of a frame, None if nothing changes, and what the engine added.
 
-    All that isn't moved by the leg, or is locked, stays as it is; the objects of
+    All that isn't run anew, or is locked, stays as it is; the objects of
     `still`, which the round doesn't touch, keep every pixel. An object that has
     ended, now or before, loses what an earlier round believed here.
     """
     t = evidence.t
     old, old_events = ledger.read(t)
     locked = ledger.history.state.locked_ids(t)
-    moved = set(leg.span.object_ids) - locked
+    moved = rerun - locked
     objects = {i: item for i, item in old.items() if i not in moved}
     kept = {i: item for i, item in evidence.objects.items() if i in moved & moving}
     objects.update(kept)
-    events = tuple(event for event in old_events if event.object_id not in leg.span.object_ids)
+    events = tuple(event for event in old_events if event.object_id not in rerun)
     events += new_events
     if not kept and objects.keys() == old.keys() and events == old_events:
         return None, kept
