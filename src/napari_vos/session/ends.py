@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_vos.session.merge import cut_window
 from napari_vos.store.evidence import EndReason
 
