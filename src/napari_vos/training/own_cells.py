@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from napari_vos.networks.yolact import Yolact
     from napari_vos.training.own_labels import AnnotatedFrames
 
-CHECKS = 10
+CHECKS = 8
 """How often the weights are judged while the time runs."""
 
-PATIENCE = 6
+AS_GOOD = 0.02
+"""AP that few held-out cells can't tell apart: of weights so alike the later ones are kept."""
+
+PATIENCE = 5
 """Judgements in a row without a gain after which training stops."""
 
 WARM_UP = 20
@@ -92,7 +95,7 @@ class Progress(NamedTuple):
     before
         How the weights to start from did on what was held out.
     best
-        How those in the file do.
+        How those in the file do: the last ones hardly worse than the best.
     scores
         How those of this step do, if they were just judged.
     diameter
@@ -115,8 +118,9 @@ def learn(annotated: AnnotatedFrames, recipe: OwnCellsTraining) -> Generator[Pro
     """Train, and yield after every step.
 
     From the first yield on there is a weights file with its card, the best so far: stop
-    at any time. Training ends when its time is over, when nothing was gained for
-    `PATIENCE` judgements, or when the loss isn't finite any more.
+    at any time. Of weights whose AP differs by less than `AS_GOOD` the last ones count as
+    the best. Training ends when its time is over, when nothing was gained for `PATIENCE`
+    judgements, or when the loss isn't finite any more.
 
     Parameters
     ----------
@@ -181,13 +185,14 @@ class _Training:
         self.learner = Learner(_start(recipe), recipe.learning_rate, warm_up=WARM_UP)
         self.before: InstanceScores | None = None
         self.best: InstanceScores | None = None
+        self.highest = -math.inf
         self.n_worse = 0
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.checkpoint = recipe.out / "checkpoint.pt"
         if self.checkpoint.exists():
             kept = self.learner.restore(self.checkpoint, data=self.data)
             self.before, self.best = (InstanceScores(**kept[key]) for key in ("before", "best"))
-            self.n_worse = kept["n_worse"]
+            self.highest, self.n_worse = kept["highest"], kept["n_worse"]
         self.generator = torch.Generator().manual_seed(recipe.seed + self.learner.step)
         self.begun: float | None = None
 
@@ -217,18 +222,18 @@ class _Training:
         return True
 
     def judge(self) -> Progress:
-        """Score the averaged weights; write them if none were better, and a checkpoint."""
+        """Score the averaged weights; write them if none were clearly better, and a checkpoint."""
         average = self.learner.average.eval()
         running = RunningYolact(average, self.learner.device, torch.float32, {})
         config = CellsConfig(diameter=self.diameter)
         detector = CellDetector(self.learned.frames, config, running)
         scores = self.held.score(detector, score=SCORE, overlap=OVERLAP)
         self.before = self.before or scores
-        if self.best is None or scores.ap > self.best.ap:
-            self.best, self.n_worse = scores, 0
+        self.n_worse = 0 if scores.ap > self.highest else self.n_worse + 1
+        self.highest = max(self.highest, scores.ap)
+        if scores.ap >= self.highest - AS_GOOD:
+            self.best = scores
             self._write(scores)
-        else:
-            self.n_worse += 1
         if self.begun is not None:
             self.learner.elapsed = time.monotonic() - self.begun
         precisions = self.learner.history.setdefault("AP50", [])
@@ -237,6 +242,7 @@ class _Training:
             self.checkpoint,
             before=asdict(self.before),
             best=asdict(self.best),
+            highest=self.highest,
             n_worse=self.n_worse,
             data=self.data,
         )
