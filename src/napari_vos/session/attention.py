@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_vos.store.evidence import EndReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-REACH = 10
-"""Frames from a user frame at which a correction is worth as much as it can be."""
+    from numpy.typing import NDArray
+
+HALF = 3.0
+"""At so many frames from a correction it changes half of what it changes at the next one."""
+
+FARTHEST = 30
+"""Frames beyond which a correction changes next to nothing."""
+
+MOST_OBJECTS = 5
+"""How many objects of a frame count: nobody corrects more than the worst."""
+
+END_DOUBTS = {
+    EndReason.LEFT: 0.2,
+    EndReason.DIVIDED: 0.2,
+    EndReason.VANISHED: 0.5,
+    EndReason.USER: 0.0,
+}
+"""How likely it is that an object is there where it has ended."""
 
 
 def worth_by_frame(
@@ -16,19 +37,38 @@ def worth_by_frame(
 ) -> dict[int, float]:
     """Return what a correction of each frame is worth.
 
-    It is the sum over the objects of the frame of what their masks lack, weighted
-    by how far the object's nearest user frame is: close to one there is little
-    to learn, and few frames in between that would gain.
+    A correction of an object mends the frames around it, the nearer the more, up to
+    the object's neighbouring user frames: of what each of them lacks as much as the
+    corrected frame lacks too. So the middle of a doubtful stretch is worth more than
+    one bad frame, and a frame beside one that the user has marked is worth little. A
+    frame is worth what its `MOST_OBJECTS` most rewarding objects are.
 
     Parameters
     ----------
     doubts
-        1 - confidence by (t, object id), where the user hasn't said what is right.
+        Expected share of its mask that each object lacks, in [0, 1], by (t, object id),
+        where the user hasn't said what is right.
     user_frames
         The frames the user has marked, by object id.
     """
-    worth: dict[int, float] = {}
+    n_frames = 1 + max((t for t, _ in doubts), default=-1)
+    by_object: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros(n_frames))
     for (t, object_id), doubt in doubts.items():
-        distance = min((abs(t - marked) for marked in user_frames[object_id]), default=REACH)
-        worth[t] = worth.get(t, 0.0) + doubt * min(distance, REACH) / REACH
-    return worth
+        by_object[object_id][t] = doubt
+    if not by_object:
+        return {}
+    gains = np.stack([_gains(lacks, user_frames[i]) for i, lacks in by_object.items()])
+    worth = np.sort(gains, axis=0)[-MOST_OBJECTS:].sum(axis=0)
+    return {t: float(worth[t]) for t in sorted({t for t, _ in doubts})}
+
+
+def _gains(lacks: NDArray[np.float64], user_frames: Collection[int]) -> NDArray[np.float64]:
+    """Return how much of what an object lacks (T,) a correction of each frame mends."""
+    span = np.searchsorted(sorted(user_frames), np.arange(len(lacks)))
+    gains = lacks.copy()
+    for distance in range(1, min(FARTHEST + 1, len(lacks))):
+        shared = np.minimum(lacks[distance:], lacks[:-distance]) * HALF / (HALF + distance)
+        shared[span[distance:] != span[:-distance]] = 0
+        gains[distance:] += shared
+        gains[:-distance] += shared
+    return gains

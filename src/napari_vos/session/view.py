@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_vos.errors import PromptError, StoreError
 from napari_vos.io import Judgement, ObjectRow, object_table, write_labels, write_table
-from napari_vos.session.attention import worth_by_frame
+from napari_vos.session.attention import END_DOUBTS, worth_by_frame
 from napari_vos.session.changes import Changes, FrameChange, changes_of_latest_step
 from napari_vos.session.marks import MarkKind, object_ids
 from napari_vos.session.merge import cut_window
@@ -115,9 +115,10 @@ class SessionView:
     def next_frame(self, *, skip: Collection[int] = ()) -> int | None:
         """Return the frame on which a correction is worth most.
 
-        That is where the masks of many objects are doubtful, far from the frames on
-        which the user has marked these objects; see `worth_by_frame`. What the user
-        has marked or accepted is in no doubt.
+        That is where the masks of several objects are doubtful, as they are on the frames
+        around, far from the frames on which the user has marked these objects; see
+        `worth_by_frame`. An object that has ended may have been lost. What the user has
+        marked or accepted is in no doubt.
 
         Parameters
         ----------
@@ -130,14 +131,20 @@ class SessionView:
             The frame; None if nothing is in doubt.
         """
         locked = self._ledger.history.state.locked_ids
+        doubts = {key: 1 - confidence for key, confidence in self.confidence.items()}
+        user_frames = {i: self.user_frames(i) for i in self.object_ids}
+        for event in self.ends:
+            i, last = event.object_id, self._ledger.n_frames
+            until = min((t for t in user_frames.get(i, ()) if t >= event.t), default=last)
+            for t in range(event.t, until):
+                doubts.setdefault((t, i), END_DOUBTS[event.reason])
         doubts = {
-            (t, i): 1 - confidence
-            for (t, i), confidence in self.confidence.items()
-            if confidence < 1 and i not in locked(t) and t not in skip
+            (t, i): doubt
+            for (t, i), doubt in doubts.items()
+            if doubt > 0 and i in user_frames and not {0, i} & locked(t)
         }
-        user_frames = {i: self.user_frames(i) for _, i in doubts}
         worth = worth_by_frame(doubts, user_frames)
-        return max(worth, key=lambda t: worth[t], default=None)
+        return max(worth.keys() - set(skip), key=lambda t: (worth[t], -t), default=None)
 
     def changes(self) -> Changes:
         """Return what the latest step has changed: a round, or anything that can be undone.
