@@ -231,7 +231,7 @@ class _Training:
         self.before = self.before or scores
         self.n_worse = 0 if scores.ap > self.highest else self.n_worse + 1
         self.highest = max(self.highest, scores.ap)
-        if scores.ap >= self.highest - AS_GOOD:
+        if self.best is None or scores.ap >= self.highest - AS_GOOD:
             self.best = scores
             self._write(scores)
         if self.begun is not None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from napari_vos.networks.yolact.boxes import decode, encode, intersection_over_union
 from napari_vos.networks.yolact.detection import finish
-from napari_vos.networks.yolact.masks import crop
+from napari_vos.networks.yolact.masks import crop, cut_out
 from napari_vos.networks.yolact.suppression import (
     Candidates,
     Detections,
@@ -129,3 +129,32 @@ def test_masks_at_full_size(golden: dict[str, Tensor], cropped: bool) -> None:
     assert instances.boxes.tolist() == golden["post_box"].tolist()
     expected = golden["post_mask" if cropped else "post_mask_nocrop"].bool()
     assert (instances.masks != expected).float().mean() <= 1e-3
+
+
+def test_direct_masks_fill_their_boxes() -> None:
+    found = Detections(
+        torch.tensor([[0.25, 0.5, 0.75, 1.0], [-0.5, 0.0, 0.5, 0.25]]),
+        torch.tensor([0.9, 0.2]),
+        torch.tensor([0, 1]),
+        torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1]]),
+    )
+    instances = finish(found, torch.zeros(0, 0, 32), (4, 8))
+    expected = torch.zeros(2, 4, 8, dtype=torch.bool)
+    expected[0, 2:, 2:4] = True  # the left half of its box
+    expected[1, 0, :4] = True  # the right half: the left one lies beyond the image
+    assert torch.equal(instances.masks, expected)
+    assert torch.equal(instances.mask_scores, found.scores)
+    assert len(finish(found, torch.zeros(0, 0, 32), (4, 8), score=0.5).masks) == 1
+    assert finish(found, torch.zeros(0, 0, 32), (4, 8), score=1).masks.shape == (0, 4, 8)
+
+
+def test_what_boxes_show_of_masks() -> None:
+    mask = torch.zeros(1, 8, 8)
+    mask[0, :4, 2:5] = 1
+    parts = cut_out(mask.expand(3, 8, 8), boxes_of([0, 0, 8, 8], [2, 0, 4, 4], [7, 7, 7, 20]), 2)
+    assert parts.tolist() == [[[0.5, 0.25], [0, 0]], [[1, 1], [1, 1]], [[0, 0], [0, 0]]]
+    assert cut_out(mask[:0], boxes_of(), 2).shape == (0, 2, 2)
+
+
+def boxes_of(*pixels: list[float]) -> Tensor:
+    return torch.tensor(pixels).reshape(-1, 4) / 8

@@ -43,6 +43,17 @@ def test_a_constant_prototype_is_a_bias(images: Tensor) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("more", [{}, {"adds_constant": True, "prototypes_as_features": "fixed"}])
+def test_masks_without_prototypes(images: Tensor, more: dict[str, object]) -> None:
+    direct = network(direct_masks=5, **more)
+    assert not any(key.startswith("proto_net") for key in direct.state_dict())
+    predicted = direct(images)
+    assert predicted.coefficients.shape == (2, 6 * N_POSITIONS, 25)
+    assert 0 < predicted.coefficients.min() < predicted.coefficients.max() < 1
+    assert predicted.prototypes.numel() == 0
+
+
+@torch.no_grad()
 def test_heads_of_their_own(images: Tensor) -> None:
     several = network(shares_head=False)
     assert len(several.prediction_layers) == 5

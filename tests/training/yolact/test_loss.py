@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -213,6 +214,43 @@ def test_ways_to_compare_masks(options: dict[str, object], fit: float) -> None:
         predicted_boxes=torch.tensor([[0, 0, 1, 0.5]]),
     )
     assert float(terms.fit) == pytest.approx(fit)
+
+
+@pytest.mark.parametrize(
+    ("cut", "truths"),
+    [
+        # The instance is the upper left quarter of the image.
+        ("true boxes", [[1, 1], [1, 1]]),
+        ("predicted boxes", [[1, 0], [1, 0]]),
+    ],
+)
+def test_direct_masks_are_compared_with_what_their_boxes_show(
+    cut: Literal["true boxes", "predicted boxes"], truths: list[list[int]]
+) -> None:
+    said = torch.tensor([[0.9, 0.5, 0.5, 0.2]])
+    terms = mask_terms(
+        torch.zeros(0, 0, 32),
+        said,
+        square_masks(),
+        FIRST,
+        comparison=MaskComparison(cut=cut),
+        predicted_boxes=torch.tensor([[0, 0, 1, 0.5]]),
+    )
+    assert terms.truths.int().tolist() == [truths]
+    right = torch.where(terms.truths.reshape(1, 4), said, 1 - said)
+    assert float(terms.fit) == pytest.approx(-right.log().mean().item())
+
+
+def test_gradient_of_direct_masks() -> None:
+    random = torch.Generator().manual_seed(0)
+    said = torch.rand((2, 9), generator=random, dtype=torch.float64, requires_grad=True)
+
+    def fit(coefficients: Tensor) -> Tensor:
+        return mask_terms(
+            torch.zeros(0, 0, 32), coefficients, square_masks(), torch.tensor([0, 1])
+        ).fit
+
+    assert gradcheck(fit, said)
 
 
 def test_soft_truth_keeps_shares_of_pixels() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_vos.networks.yolact.boxes import decode, in_pixels
-from napari_vos.networks.yolact.masks import combine, crop, resize
+from napari_vos.networks.yolact.masks import combine, crop, paste, resize
 from napari_vos.networks.yolact.scores import softmax_scores
 from napari_vos.networks.yolact.suppression import Candidates, Detections
 
@@ -114,7 +115,8 @@ def finish(
     Parameters
     ----------
     detections, prototypes, cropped, score_masks
-        See `small_masks`.
+        See `small_masks`. Without a pixel of prototypes masks are direct: they fill
+        their boxes, and aren't scored.
     size
         (height, width) of the image.
     score
@@ -122,13 +124,19 @@ def finish(
     """
     kept = detections.scores > score
     detections = Detections(*(values[kept] for values in detections))
-    masks, mask_scores = small_masks(
-        detections, prototypes, cropped=cropped, score_masks=score_masks
-    )
+    if prototypes.numel():
+        masks, mask_scores = small_masks(
+            detections, prototypes, cropped=cropped, score_masks=score_masks
+        )
+        masks = resize(masks, size)
+    else:
+        side = math.isqrt(detections.coefficients.shape[1])
+        direct = detections.coefficients.reshape(-1, side, side)
+        masks, mask_scores = paste(direct, detections.boxes, size) > 0.5, detections.scores
     return Instances(
         in_pixels(detections.boxes, size).to(torch.int64),
         detections.scores,
         mask_scores,
         detections.classes,
-        resize(masks, size),
+        masks,
     )

@@ -5,6 +5,9 @@ Names of attributes follow the keys of the authors' checkpoints.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -61,7 +64,9 @@ class PredictionHead(nn.Module):
     n_more
         Channels that come beside.
     n_coefficients
-        Of prototypes.
+        Of prototypes, or pixels of the mask that each prior predicts by itself.
+    activation
+        Of these.
     n_codes
         Numbers that tell instances apart, see `Design.instance_codes`.
     """
@@ -74,9 +79,11 @@ class PredictionHead(nn.Module):
         *,
         n_more: int = 0,
         n_coefficients: int = N_PROTOTYPES,
+        activation: Callable[[Tensor], Tensor] = torch.tanh,
         n_codes: int = 0,
     ) -> None:
         super().__init__()
+        self.activation = activation
         self.n_classes, self.n_coefficients, self.n_codes = n_classes, n_coefficients, n_codes
         self.upfeature = nn.Sequential(nn.Conv2d(depth + n_more, depth, 3, padding=1), nn.ReLU())
         self.bbox_layer = nn.Conv2d(depth, n_anchors * 4, 3, padding=1)
@@ -92,14 +99,14 @@ class PredictionHead(nn.Module):
         -------
         tuple[Tensor, ...]
             Encoded boxes (B, H·W·A, 4), class logits (B, H·W·A, n_classes), and
-            coefficients (B, H·W·A, 32) in [-1, 1]; row by row, then anchors. If
-            there are any, codes of instances (B, H·W·A, n_codes) besides.
+            coefficients (B, H·W·A, 32) after the activation; row by row, then
+            anchors. If there are any, codes of instances (B, H·W·A, n_codes) besides.
         """
         x = self.upfeature(level)
         said = (
             _of_priors(self.bbox_layer(x), 4),
             _of_priors(self.conf_layer(x), self.n_classes),
-            _of_priors(self.mask_layer(x), self.n_coefficients).tanh(),
+            self.activation(_of_priors(self.mask_layer(x), self.n_coefficients)),
         )
         return (*said, _of_priors(self.inst_layer(x), self.n_codes)) if self.n_codes else said
 

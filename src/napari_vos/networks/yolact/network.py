@@ -73,6 +73,10 @@ class Design:
         Numbers of each prior that are alike for one instance and differ between
         several, if the loss of diversity is to be about them and not about the
         coefficients of prototypes; 0 for none.
+    direct_masks
+        Side of the mask that each prior predicts by itself, stretched to its box; 0
+        for masks that are combined of prototypes. Without prototypes nothing that
+        concerns these counts.
     """
 
     backbone: Literal["resnet50", "resnet101", "darknet53", "narrow"]
@@ -88,6 +92,12 @@ class Design:
     prototypes_as_features: Literal["no", "fixed", "learned"] = "no"
     predicts_existence: bool = False
     instance_codes: int = 0
+    direct_masks: int = 0
+
+    @property
+    def n_coefficients(self) -> int:
+        """Numbers of each prior that its mask is made of."""
+        return self.direct_masks**2 or N_PROTOTYPES + self.adds_constant
 
 
 DESIGNS = {
@@ -113,11 +123,12 @@ class Prediction(NamedTuple):
     class_logits
         (B, N, classes), background first.
     coefficients
-        (B, N, 32) in [-1, 1].
+        (B, N, 32) in [-1, 1]; of direct masks (B, N, S·S) in [0, 1], row by row.
     priors
         (N, 4), (cx, cy, w, h) as shares of the image.
     prototypes
         (B, 2H', 2W', 32), none below 0; H' and W' are those of the finest level.
+        (B, 0, 0, 32) if masks are direct.
     semantic_logits
         (B, classes - 1, H', W'): which classes are where, for training alone.
     existence_logits
@@ -153,7 +164,11 @@ class Yolact(nn.Module):
         super().__init__()
         self.design = design
         self.backbone = _make_backbone(design)
-        self.proto_net = prototype_network(design.depth, N_PLACES if design.sees_places else 0)
+        self.proto_net = (
+            None
+            if design.direct_masks
+            else prototype_network(design.depth, N_PLACES if design.sees_places else 0)
+        )
         self.maskiou_net = MaskIouNetwork(n_classes - 1) if design.scores_masks else None
         self.fpn = FeaturePyramid(self.backbone.channels, design.depth, design.interpolation)
         self.prediction_layers = nn.ModuleList(
@@ -161,8 +176,9 @@ class Yolact(nn.Module):
                 design.anchors.per_position,
                 n_classes,
                 design.depth,
-                n_more=0 if design.prototypes_as_features == "no" else N_PROTOTYPES,
-                n_coefficients=N_PROTOTYPES + design.adds_constant,
+                n_more=0 if self._ignores_prototypes else N_PROTOTYPES,
+                n_coefficients=design.n_coefficients,
+                activation=torch.sigmoid if design.direct_masks else torch.tanh,
                 n_codes=design.instance_codes,
             )
             for _ in range(1 if design.shares_head else len(design.anchors.scales))
@@ -185,8 +201,7 @@ class Yolact(nn.Module):
         levels = self.fpn(self.backbone(images))
         cells = [(level.shape[-2], level.shape[-1]) for level in levels]
         priors = make_priors(self.design.anchors, cells, height, images.device)
-        places = [_places(levels[0])] if self.design.sees_places else []
-        prototypes = self.proto_net(torch.cat([levels[0], *places], dim=1))
+        prototypes = self._make_prototypes(levels[0])
         heads = list(self.prediction_layers)
         said = [
             head(self._with_prototypes(level, prototypes))
@@ -212,9 +227,22 @@ class Yolact(nn.Module):
             codes[0] if codes else None,
         )
 
+    @property
+    def _ignores_prototypes(self) -> bool:
+        """Whether the heads see no prototypes."""
+        return self.design.prototypes_as_features == "no" or bool(self.design.direct_masks)
+
+    def _make_prototypes(self, level: Tensor) -> Tensor:
+        """Return (B, 32, 2H, 2W), or no pixel of them if masks are direct."""
+        if self.proto_net is None:
+            return level.new_zeros(len(level), N_PROTOTYPES, 0, 0)
+        places = [_places(level)] if self.design.sees_places else []
+        prototypes: Tensor = self.proto_net(torch.cat([level, *places], dim=1))
+        return prototypes
+
     def _with_prototypes(self, level: Tensor, prototypes: Tensor) -> Tensor:
         """Return what the head of a level sees."""
-        if self.design.prototypes_as_features == "no":
+        if self._ignores_prototypes:
             return level
         if self.design.prototypes_as_features == "fixed":
             prototypes = prototypes.detach()

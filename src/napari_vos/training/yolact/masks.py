@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_vos.networks.yolact.boxes import to_centred
-from napari_vos.networks.yolact.masks import combine, crop, rescale, resize
+from napari_vos.networks.yolact.masks import combine, crop, cut_out, rescale, resize
 
 if TYPE_CHECKING:
     from napari_vos.training.yolact.matching import Truth
@@ -53,7 +54,8 @@ class MaskComparison:
     cap
         Masks of an image that are compared; of more so many are drawn, and count the more.
     cut
-        The boxes at which masks are cut off, or "nothing".
+        The boxes at which masks are cut off, or "nothing". Direct masks fill the
+        predicted boxes, or else the true ones.
     softens_truth
         Whether a pixel of the truth at the prototypes' size is the share that is
         covered, and not 0 or 1.
@@ -91,9 +93,10 @@ def mask_terms(
     Parameters
     ----------
     prototypes
-        (H, W, 32) of one image.
+        (H, W, 32) of one image; without a pixel if masks are direct.
     coefficients
-        (P, 32) of its positive priors.
+        (P, 32) of its positive priors; direct masks (P, S·S), which are compared with
+        what their boxes show of the truth, per pixel of the mask.
     truth
         Its instances.
     instances
@@ -111,23 +114,28 @@ def mask_terms(
         drawn = drawn.to(instances.device)
         coefficients, instances = coefficients[drawn], instances[drawn]
         predicted_boxes = None if predicted_boxes is None else predicted_boxes[drawn]
-    size = height, width = prototypes.shape[0], prototypes.shape[1]
-    shares = rescale(truth.masks.to(prototypes.dtype), size)
-    truths = (shares > 0.5)[instances]
-    wanted = shares[instances] if comparison.softens_truth else truths.to(prototypes.dtype)
-    predicted = combine(prototypes, coefficients, comparison.activation)
-    boxes = truth.boxes[instances]
+    masks, boxes = truth.masks.to(coefficients.dtype), truth.boxes[instances]
+    seen = boxes
     if comparison.cut == "predicted boxes" and predicted_boxes is not None:
-        predicted = crop(predicted, predicted_boxes.detach())
-    elif comparison.cut == "true boxes":
-        predicted = crop(predicted, boxes)
+        seen = predicted_boxes.detach()
+    if prototypes.numel():
+        predicted = combine(prototypes, coefficients, comparison.activation)
+        if comparison.cut != "nothing":
+            predicted = crop(predicted, seen)
+        shares = rescale(masks, (prototypes.shape[0], prototypes.shape[1]))[instances]
+    else:
+        side = math.isqrt(coefficients.shape[1])
+        predicted = coefficients.reshape(-1, side, side)
+        shares = cut_out(masks[instances], seen, side)
+    truths = shares > 0.5
+    wanted = shares if comparison.softens_truth else truths.to(predicted.dtype)
     compare = (
         functional.binary_cross_entropy
         if comparison.activation is torch.sigmoid
         else functional.smooth_l1_loss
     )
-    distance = compare(predicted, wanted, reduction="none").sum(dim=(1, 2)) / (height * width)
-    if comparison.per_box:
+    distance = compare(predicted, wanted, reduction="none").mean(dim=(1, 2))
+    if comparison.per_box and prototypes.numel():
         distance = distance / to_centred(boxes)[:, 2:].prod(dim=1)
     fit = distance.sum()
     if len(instances):
