@@ -8,6 +8,8 @@ and there at most one mark is made on each of the five worst objects. Scores are
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
 import tempfile
 import time
@@ -53,6 +55,40 @@ class Case:
         """The frames on which the truth holds any of them, without frame 0."""
         wanted = self.object_ids
         return [t for t in range(1, self.n_frames) if np.isin(self.truth[t], wanted).any()]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Runs that were done, each in a file, so that a benchmark that was stopped goes on.
+
+    Attributes
+    ----------
+    folder
+        Where they are; None to keep nothing.
+    options
+        How they were done; what was done otherwise isn't taken.
+    """
+
+    folder: Path | None
+    options: dict[str, Any]
+
+    def read(self, name: str) -> Any:
+        """Return what was kept under a name; None if nothing was."""
+        path = self._path(name)
+        if path is None or not path.exists():
+            return None
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return kept["figures"] if kept["options"] == self.options else None
+
+    def write(self, name: str, figures: Any) -> None:
+        """Keep figures under a name."""
+        path = self._path(name)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_report({"options": self.options, "figures": figures}, path)
+
+    def _path(self, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"{name}.json"
 
 
 def play(case: Case, session: Session, choice: str, seed: int, first: dict[str, Any]) -> list[dict]:
@@ -163,29 +199,45 @@ def area(rounds: list[dict[str, Any]], key: str = "J&F") -> float:
     return float(np.trapezoid(values) / (len(values) - 1)) if len(values) > 1 else values[0]
 
 
-def run_sequence(folder: Path, args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    labels = open_labels(folder / "labels.tif")
-    truth = np.stack([labels[t] for t in range(labels.shape[0])])
-    case = Case(folder.name, truth, args.frames, args.rounds, args.prompts)
-    frames = open_frames(folder / "images.tif")
-    figures: dict[str, Any] = {}
-    with Session(frames, engine=args.engine, weights=args.weights, device=args.device) as session:
-        session.choose_interactor(
-            args.interactor, weights=args.interactor_weights, device=args.device
-        )
-        first = first_round(case, session)
-        if not case.n_rounds:
-            return first
-        for choice in args.choose:
-            played = []
-            for seed in range(args.seeds if choice == "random" else 1):
-                # The same first round for everyone: the others go on from copies.
-                copy = scratch / f"{case.name}-{choice}-{seed}"
-                session.save(copy)
-                with Session.load(copy, frames) as again:
-                    played.append(play(case, again, choice, seed, first))
-            figures[choice] = summary(played)
-    return figures
+def run_sequence(
+    folder: Path, args: argparse.Namespace, scratch: Path, kept: Kept
+) -> dict[str, Any]:
+    """Return the figures of a sequence by way to choose frames; without rounds of its marks."""
+    wanted = {
+        (choice, seed): f"{folder.name}-{args.prompts}-{choice}-{seed}"
+        for choice in args.choose
+        for seed in range(args.seeds if choice == "random" else 1)
+    }
+    if not args.rounds:
+        wanted = {("first", 0): f"{folder.name}-{args.prompts}"}
+    played = {key: kept.read(name) for key, name in wanted.items()}
+    if any(run is None for run in played.values()):
+        labels = open_labels(folder / "labels.tif")
+        truth = np.stack([labels[t] for t in range(labels.shape[0])])
+        case = Case(folder.name, truth, args.frames, args.rounds, args.prompts)
+        frames = open_frames(folder / "images.tif")
+        with Session(
+            frames, engine=args.engine, weights=args.weights, device=args.device
+        ) as session:
+            session.choose_interactor(
+                args.interactor, weights=args.interactor_weights, device=args.device
+            )
+            first = first_round(case, session)
+            for (choice, seed), name in wanted.items():
+                if played[choice, seed] is None:
+                    # The same first round for everyone: the others go on from copies.
+                    session.save(scratch / name)
+                    with Session.load(scratch / name, frames) as again:
+                        run = play(case, again, choice, seed, first) if args.rounds else [first]
+                    shutil.rmtree(scratch / name)
+                    kept.write(name, run)
+                    played[choice, seed] = run
+    if not args.rounds:
+        return played["first", 0][0]
+    return {
+        choice: summary([run for (chosen, _), run in played.items() if chosen == choice])
+        for choice in args.choose
+    }
 
 
 def summary(played: list[list[dict[str, Any]]]) -> dict[str, Any]:
@@ -236,13 +288,16 @@ def main() -> None:
     parser.add_argument("--engine", default="compact")
     parser.add_argument("--weights", help="weights file of the engine; its own if not given")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--cache", type=Path, help="folder that keeps each run, to go on from")
     add_out(parser)
     args = parser.parse_args()
     if args.reference is None:
         parser.error("name the reference folder: --reference or NAPARI_VOS_REFERENCE")
+    same = ("rounds", "frames", "interactor", "interactor_weights", "engine", "weights")
+    kept = Kept(args.cache, {name: getattr(args, name) for name in same})
     with tempfile.TemporaryDirectory() as scratch:
         sequences = {
-            name: run_sequence(Path(args.reference) / "data" / name, args, Path(scratch))
+            name: run_sequence(Path(args.reference) / "data" / name, args, Path(scratch), kept)
             for name in args.sequences
         }
     mean: dict[str, Any] = {}

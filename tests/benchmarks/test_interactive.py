@@ -65,11 +65,11 @@ def reference_folder(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["scribble", "mask"])
-def test_rounds_of_corrections(reference_folder, monkeypatch, capsys, kind):
+def test_rounds_of_corrections(reference_folder, monkeypatch, capsys, kind, tmp_path):
     interactive = importlib.import_module("interactive")
     arguments = ["--reference", reference_folder, "--sequences", "squares", "--prompts", kind]
     arguments += ["--interactor", "random_walker", "--rounds", 3, "--frames", 8, "--seeds", 2]
-    arguments += ["--choose", "worst", "random"]
+    arguments += ["--choose", "worst", "random", "--cache", tmp_path / "kept"]
     monkeypatch.setattr("sys.argv", ["interactive.py", *map(str, arguments)])
     interactive.main()
     report = json.loads(capsys.readouterr().out)
@@ -83,6 +83,10 @@ def test_rounds_of_corrections(reference_folder, monkeypatch, capsys, kind):
     assert figures["area"] == pytest.approx((run[0]["J&F"] + 2 * run[1]["J&F"] + run[2]["J&F"]) / 4)
     assert len(report["sequences"]["squares"]["random"]["runs"]) == 2
     assert report["mean"]["worst"]["rounds"][0] == figures["rounds"][0]
+    with monkeypatch.context() as patch:
+        patch.delattr(interactive, "Session")
+        interactive.main()  # all is kept
+    assert json.loads(capsys.readouterr().out) == report
 
 
 def test_even_frames_are_those_the_truth_knows(monkeypatch):
