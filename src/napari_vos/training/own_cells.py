@@ -34,7 +34,7 @@ AS_GOOD = 0.02
 PATIENCE = 5
 """Judgements in a row without a gain after which training stops."""
 
-WARM_UP = 20
+WARM_UP = 10
 """Steps over which the learning rate rises."""
 
 SMALLEST_DIAMETER = 4.0
