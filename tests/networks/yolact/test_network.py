@@ -114,6 +114,9 @@ def test_what_is_seen_and_predicted(
 def check_instances(network: Yolact, prediction: Prediction, golden: dict[str, Tensor]) -> None:
     detections = suppress_fast(select_candidates(prediction))
     assert_near(detections.scores, golden["det_score"], 2e-4)
+    assert_near(detections.boxes, golden["det_box"], 2e-4)
+    assert_near(detections.coefficients, golden["det_mask"], 2e-3)
+    assert detections.classes.tolist() == golden["det_class"].tolist()
     n_instances, height, width = golden["post_mask"].shape
     # The threshold is the score of the first one that is left out: here it lies between two.
     score = float(detections.scores[n_instances - 1 : n_instances + 1].mean())
