@@ -158,11 +158,23 @@ class MastConfig:
         If a value is outside its limits.
     """
 
-    radius: int = field(
-        default=12,
+    radius: int | None = field(
+        default=None,
         metadata={
-            "help": "How far away pixels are looked for that resemble one, in steps of 4.",
+            "help": "How far away features are looked for that resemble one, in features; None "
+            "for 12 with the authors' network and 6 with ours.",
             "minimum": 1,
+            "others": (None,),
+        },
+    )
+    spacing: int | None = field(
+        default=None,
+        metadata={
+            "help": "Pixels from one feature to the next; None for 4 with the authors' network, "
+            "and for what suits the objects with ours.",
+            "minimum": 1,
+            "maximum": 16,
+            "others": (None,),
         },
     )
     last_offset_for_all: bool = field(

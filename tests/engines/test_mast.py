@@ -9,18 +9,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from scipy import ndimage
+from torch.nn import functional
 
 from napari_vos import FrameStack, Session, checkpoints
 from napari_vos.configs import MastConfig
 from napari_vos.engines import create_propagator
 from napari_vos.engines.base import Span
 from napari_vos.engines.mast import MastPropagator
-from napari_vos.engines.mast_frames import MastFrames, planes_of, show
+from napari_vos.engines.mast_frames import MastFrames, planes_of, show, spaced
 from napari_vos.engines.mast_labels import Enlargement, Scores, labels_at_features
+from napari_vos.engines.mast_reading import AUTHORS, OURS
 from napari_vos.engines.mast_span import MastSpan
 from napari_vos.errors import NapariVosError, WeightsError
 from napari_vos.networks.mast import MastSmall, full_size, rgb_to_lab
 from napari_vos.session.merge import labels_of, user_evidence
+from napari_vos.store.evidence import Box, ObjectEvidence, Source
 from tests.golden import assert_near, golden_arrays, golden_shapes, golden_weights
 
 
@@ -70,10 +73,10 @@ def movie() -> tuple[np.ndarray, np.ndarray]:
 def ideal(movie: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     """A network to which every object of the movie looks like itself and like nothing else."""
     codes = 3 * torch.randn((8, 64), generator=torch.Generator().manual_seed(0))
-    labels = torch.from_numpy(movie[1][:, ::4, ::4].astype(np.int64))
+    labels = torch.from_numpy(movie[1].astype(np.int64))
     monkeypatch.setattr(
         "napari_vos.engines.mast_frames.MastFrames.features",
-        lambda _, t: codes[labels[t]].permute(2, 0, 1)[None],
+        lambda _, t, spacing: codes[labels[t, ::spacing, ::spacing]].permute(2, 0, 1)[None],
     )
 
 
@@ -192,8 +195,11 @@ def test_references_hold_the_objects_of_the_span(
     assert run.references(t) == expected
 
 
+@pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("shape", [(5, 6), (64, 91), (33, 40)])
-def test_windows_are_what_enlarging_whole_planes_gives(shape: tuple[int, int]) -> None:
+def test_windows_are_what_enlarging_whole_planes_gives(
+    shape: tuple[int, int], aligned: bool
+) -> None:
     random = torch.Generator().manual_seed(0)
     size = [-(-length // 4) for length in shape]
     scores = torch.rand((4, *size), generator=random) * (
@@ -203,8 +209,14 @@ def test_windows_are_what_enlarging_whole_planes_gives(shape: tuple[int, int]) -
     frozen = np.linspace(0, 1, shape[0] * shape[1], dtype=np.float32).reshape(shape)
     top, bottom = scores[:, :2], scores[:, 2:]
     bands = [(range(2), top), (range(2, size[0]), bottom)]
-    found = Enlargement(shape).windows([9, 4, 6], Scores.gather(bands), frozen)
+    enlargement = Enlargement(shape, spacing=4, aligned=aligned)
+    found = enlargement.windows([9, 4, 6], Scores.gather(bands), frozen)
     planes = full_size(scores[None], shape)[0]
+    if aligned:
+        size = [4 * length - 3 for length in size]
+        planes = functional.interpolate(scores[None], size, mode="bilinear", align_corners=True)[0]
+        planes = functional.pad(planes[None], (0, 3, 0, 3), mode="replicate")[0]
+        planes = planes[:, : shape[0], : shape[1]]
     expected = (planes / planes.sum(dim=0)).numpy() * (1 - frozen)
     for index, object_id in enumerate([9, 4, 6], 1):
         plane = np.zeros(shape, np.float32)
@@ -219,9 +231,61 @@ def test_labels_at_features_are_those_of_the_session() -> None:
     items = user_evidence(labels)
     expected = labels_of(items.values(), labels.shape)[::4, ::4]
     np.testing.assert_array_equal(expected, labels[::4, ::4])
-    found = labels_at_features(items.values(), [4, 1], labels.shape)
+    found, _ = labels_at_features(items.values(), [4, 1], labels.shape, spacing=4, count=1)
     # Objects 2 and 3 are frozen.
-    np.testing.assert_array_equal(found, np.array([1, 3, 0, 0, 2])[expected])
+    np.testing.assert_array_equal(found[0], np.array([1, 3, 0, 0, 2])[expected])
+
+
+def test_the_likeliest_labels_come_with_their_probabilities() -> None:
+    probabilities = {9: (0.5, 0.3, 0.0), 4: (0.25, 0.7, 0.0), 6: (0.15, 0.0, 0.0)}
+    items = [
+        ObjectEvidence(i, Box(0, 0, 1, 3), np.array([row], np.float16), 1.0, Source.PROPAGATED)
+        for i, row in probabilities.items()
+    ]
+    found, probability = labels_at_features(items, [4, 9], (1, 3), spacing=1, count=3)
+    # Object 6 is frozen.
+    np.testing.assert_array_equal(found[:, 0, :2].T, [[3, 2, 0], [2, 3, 1]])
+    assert found[0, 0, 2] == 1
+    np.testing.assert_allclose(
+        probability[:, 0].T, [[0.5, 0.25, 0.15], [0.7, 0.3, 0], [1, 0, 0]], atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("spacing", [1, 2, 3, 8])
+def test_a_reading_of_features_that_are_alike_at_any_spacing(spacing: int) -> None:
+    """What is read where it was stays, to the pixel at each feature."""
+    random = np.random.default_rng(0)
+    probability = random.random((19, 23)).astype(np.float16)
+    item = ObjectEvidence(5, Box(0, 0, 19, 23), probability, 1.0, Source.PROPAGATED)
+    labels, shares = labels_at_features([item], [5], (19, 23), spacing=spacing, count=2)
+    scores = np.zeros((3, *labels.shape[1:]), np.float32)
+    np.put_along_axis(scores, labels, shares, axis=0)
+    bands = [(range(labels.shape[1]), torch.from_numpy(scores[1:]))]
+    enlargement = Enlargement((19, 23), spacing=spacing, aligned=True)
+    found = enlargement.windows([5], Scores.gather(bands), np.zeros((19, 23), np.float32))[5]
+    plane = np.zeros((19, 23))
+    plane[found.box.slices] = found.probability
+    np.testing.assert_allclose(
+        plane[::spacing, ::spacing], probability[::spacing, ::spacing], atol=0.011
+    )
+
+
+@pytest.mark.parametrize(("shape", "spacing"), [((50, 70), 3), ((64, 64), 2), ((40, 41), 8)])
+def test_frames_are_seen_at_the_spacing_of_features(shape: tuple[int, int], spacing: int) -> None:
+    planes = torch.linspace(0, 1, shape[1]).expand(1, *shape)
+    seen = spaced(planes, spacing)
+    assert seen.shape == (1, *(4 * -(-length // spacing) for length in shape))
+    # To half a pixel of the smaller scale where each feature looks.
+    inner = seen[0, 0, ::4][1:-1]
+    expected = planes[0, 0, ::spacing][1 : 1 + len(inner)]
+    assert float((inner - expected).abs().max()) < 0.51 * spacing / shape[1]
+    assert spaced(planes, 4) is planes
+
+
+def test_features_are_as_close_as_suits_the_objects_and_the_memory() -> None:
+    assert [OURS.spacing(side, (400, 400)) for side in (6.0, 24.0, 60.0, 500.0)] == [1, 2, 5, 8]
+    assert OURS.spacing(6.0, (2048, 2048)) == 4
+    assert OURS.spacing(None, (400, 400)) == AUTHORS.spacing(6.0, (400, 400)) == 4
 
 
 def test_many_objects_where_nothing_moves(small: Path) -> None:
@@ -284,11 +348,11 @@ def test_features_are_kept_within_the_budget() -> None:
     frames, network = FrameStack(np.zeros((9, 64, 64), np.uint8), axes="TYX"), MastSmall().eval()
     size = network.encode(torch.zeros(1, 3, 64, 64)).nbytes
     kept = MastFrames(frames, network, cache_bytes=2 * size)
-    first, second = kept.features(0), kept.features(1)
-    assert kept.features(0) is first
-    kept.features(2)
-    assert kept.features(0) is first
-    assert kept.features(1) is not second
+    first, second = kept.features(0, 4), kept.features(1, 4)
+    assert kept.features(0, 4) is first
+    kept.features(2, 4)
+    assert kept.features(0, 4) is first
+    assert kept.features(1, 4) is not second
 
 
 def test_an_estimate_grows_with_what_is_asked_for(small: Path) -> None:

@@ -115,16 +115,19 @@ def test_features_in_bands_of_rows(size: tuple[int, int], monkeypatch: pytest.Mo
 
 def test_grey_is_split_into_bands() -> None:
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(96.0), indexing="ij")
-    detail, ground = 0.1 * torch.cos(2.5 * x), 0.5 + 0.2 * torch.sin(y / 30)
-    bands = grey_to_bands((detail + ground)[None, None])[0]
+    wave, ground = torch.cos(2.5 * x), 0.5 + 0.2 * torch.sin(y / 30)
     inner = (slice(24, -24), slice(24, -24))
-    assert_near(bands[0][inner], 4 * detail[inner], 0.02)
-    assert_near(bands[2][inner], 2 * ground[inner] - 1, 0.02)
-    assert float(bands[1][inner].abs().max()) < 0.05
+    for strength in (0.1, 0.4):  # the same contrast everywhere, whatever it is
+        bands = grey_to_bands((strength * wave + ground)[None, None])[0]
+        assert_near(bands[0][inner], 0.5 * 2**0.5 * wave[inner], 0.05)
+        assert_near(bands[2][inner], 2 * ground[inner] - 1, 0.02)
+        assert float(bands[1][inner].abs().max()) < 0.05
+    faint = grey_to_bands((0.001 * wave + ground)[None, None])[0]
+    assert float(faint[0][inner].abs().max()) < 0.05
     assert_near(
         grey_to_bands(torch.full((1, 1, 1, 1), 0.75)),
         torch.tensor([0, 0, 0.5]).reshape(1, 3, 1, 1),
-        1e-6,
+        1e-5,
     )
 
 
@@ -300,6 +303,37 @@ def test_what_is_no_label_takes_weight_and_gets_no_score() -> None:
     bands = list(read_labels(query[:1], few, 3, radius=3))
     assert [rows.stop for rows, _ in bands][-1] == 21
     assert_near(torch.cat([scores for _, scores in bands], dim=1), expected[0, 1:], 1e-5)
+
+
+@torch.no_grad()
+def test_the_strongest_and_nearest_candidates_count() -> None:
+    random = torch.Generator().manual_seed(0)
+    features = torch.randn((1, 8, 6, 7), generator=random)
+    labels = torch.randint(1, 4, (1, 1, 6, 7), generator=random)
+    reference = Reference(features, labels, 1)
+
+    def scores(**settings: float) -> Tensor:
+        bands = read_labels(9 * features, [reference] * 2, 3, radius=2, **settings)  # type: ignore[arg-type]
+        return torch.cat([scores for _, scores in bands], dim=1)
+
+    exact = functional.one_hot(labels[0, 0] - 1, 3).permute(2, 0, 1).float()
+    assert float((scores() - exact).abs().max()) > 0.1
+    assert_near(scores(nearness=1e3), exact, 1e-5)
+    best = (9 * features[0].pow(2).sum(0) > 0).expand(3, -1, -1)  # every feature is like itself
+    few = scores(top_k=2)
+    assert_near(few.sum(dim=0), torch.ones(6, 7), 1e-5)
+    assert float((few - exact)[best].abs().mean()) <= float((scores() - exact).abs().mean())
+
+
+@torch.no_grad()
+def test_labels_that_share_a_position_are_read_by_their_shares() -> None:
+    features = torch.randn((1, 8, 3, 4), generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([1, 2])[:, None, None].expand(1, 2, 3, 4)
+    shares = torch.tensor([0.75, 0.25])[:, None, None].expand(1, 2, 3, 4)
+    ((_, scores),) = read_labels(
+        features, [Reference(features, labels, 1, shares)], 2, nearness=1e3
+    )
+    assert_near(scores[:, 1, 2], torch.tensor([0.75, 0.25]), 1e-5)
 
 
 def random_movie(size: tuple[int, int], gaps: Sequence[int]) -> tuple[Tensor, list[Reference]]:

@@ -14,7 +14,15 @@ from napari_vos import FrameStack, checkpoints
 from napari_vos.engines.mast_frames import planes_of, show
 from napari_vos.errors import FramesError, WeightsError
 from napari_vos.networks.mast import MastSmall
-from napari_vos.training.mast import STAGES, ClipStream, MastTraining, Stage, reconstruct, train
+from napari_vos.training.mast import (
+    STAGES,
+    ClipStream,
+    MastTraining,
+    Movies,
+    Stage,
+    reconstruct,
+    train,
+)
 from napari_vos.training.movies import Clips, Movie, crop_side, cut_clip, load_movie
 
 
@@ -36,7 +44,10 @@ def recipe_in(folder: Path, **settings: object) -> MastTraining:
     return replace(recipe, **settings)  # type: ignore[arg-type]
 
 
-def test_a_clip_is_what_the_network_sees_of_its_frames(movie: Movie) -> None:
+def test_a_clip_is_what_the_network_sees_of_its_frames(
+    movie: Movie, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_vos.training.movies.ZOOMS", (1.0, 1.0))
     stack = FrameStack(drifting(8), axes="TYX")
     whole = torch.stack([show(planes_of(stack, t), bands=True) for t in range(8)])
     clip = cut_clip(np.random.default_rng(0), movie, ages=(2, 1), side=48)
@@ -77,9 +88,9 @@ def test_one_frame_is_refused() -> None:
 
 def test_batches_depend_on_their_number_alone(movie: Movie, tmp_path: Path) -> None:
     recipe = recipe_in(tmp_path)
-    stream = iter(ClipStream([movie], recipe, STAGES[1], 0))
+    stream = iter(ClipStream(Movies([movie], []), recipe, STAGES[1], 0))
     next(stream)
-    later = next(iter(ClipStream([movie], recipe, STAGES[1], 1)))
+    later = next(iter(ClipStream(Movies([movie], []), recipe, STAGES[1], 1)))
     for part, expected in zip(later, next(stream), strict=True):
         torch.testing.assert_close(part, expected, rtol=0, atol=0)
 
@@ -88,7 +99,7 @@ def test_batches_depend_on_their_number_alone(movie: Movie, tmp_path: Path) -> N
 def test_a_stage_gives_gradients(movie: Movie, tmp_path: Path, stage: Stage) -> None:
     torch.manual_seed(0)
     network = MastSmall()
-    clips = next(iter(ClipStream([movie], recipe_in(tmp_path), stage, 0)))
+    clips = next(iter(ClipStream(Movies([movie], []), recipe_in(tmp_path), stage, 0)))
     losses = reconstruct(network, clips, torch.Generator().manual_seed(0))
     losses.total.backward()
     first = network.feature_extraction.conv1[0].weight

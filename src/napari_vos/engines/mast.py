@@ -18,10 +18,10 @@ from napari_vos.configs import MastConfig
 from napari_vos.device import choose_device, choose_precision
 from napari_vos.engines.base import Estimate, EvidenceReader, Span
 from napari_vos.engines.mast_frames import MastFrames
-from napari_vos.engines.mast_labels import Enlargement
+from napari_vos.engines.mast_reading import READINGS, Reading
 from napari_vos.engines.mast_span import MastSpan
 from napari_vos.engines.plans import check_weights, machine
-from napari_vos.networks.mast import DEPTH, STRIDE, Reference, read_labels, reference_frames
+from napari_vos.networks.mast import STRIDE, Reference, read_labels, reference_frames
 from napari_vos.networks.mast.features import BAND_PIXELS
 from napari_vos.networks.memory import CHUNK_ENTRIES
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from napari_vos.frames import FrameStack
     from napari_vos.networks.mast import Mast
     from napari_vos.store.evidence import FrameEvidence
-
-NETWORKS = ("mast", "mast_small")
-"""Networks of this engine: the authors' and ours."""
 
 PIXEL_BYTES = 400
 """Memory the widest network takes per pixel it sees at a time."""
@@ -52,8 +49,8 @@ class MastPropagator:
     frames: FrameStack
     config: MastConfig
     network: Mast
+    reading: Reading
     images: MastFrames
-    enlargement: Enlargement
     device: torch.device
     plan: Mapping[str, object]
 
@@ -85,7 +82,7 @@ class MastPropagator:
         path = checkpoints.resolve(weights, "mast_small")
         sha256 = check_weights("MAST", path, plan, "weights_sha256")
         found = checkpoints.identify(path).network
-        name = found if found in NETWORKS else NETWORKS[0]
+        name = found if found in READINGS else "mast"
         network = cast("Mast", checkpoints.load_network(name, path).to(chosen, dtype))
         images = MastFrames(frames, network, cache_bytes=config.cache_megabytes << 20)
         settled: dict[str, object] = {
@@ -95,7 +92,18 @@ class MastPropagator:
             "config": asdict(config),
             **machine(chosen, dtype),
         }
-        return cls(frames, config, network, images, Enlargement(frames.shape), chosen, settled)
+        return cls(frames, config, network, READINGS[name], images, chosen, settled)
+
+    @property
+    def radius(self) -> int:
+        """Of windows of candidates, in features."""
+        return self.reading.radius if self.config.radius is None else self.config.radius
+
+    def spacing(self, span: Span) -> int:
+        """Return how many pixels features of a span are apart."""
+        if self.config.spacing is not None:
+            return self.config.spacing
+        return self.reading.spacing(span.object_side, self.frames.shape)
 
     def estimate(self, spans: Sequence[Span]) -> Estimate:
         """Return what propagating `spans` will take, from a timed part of a frame."""
@@ -104,15 +112,16 @@ class MastPropagator:
         if not n_frames:
             return Estimate(0, 0.0, 0)
         height, width = self.frames.shape
-        pixels = height * width
+        # Of the frame as the network sees it, of the narrowest spacing.
+        pixels = max(height * width * STRIDE**2 // self.spacing(span) ** 2 for span in spans)
         n_references = max(len(span.references) for span in spans) + len(reference_frames(99))
         memory = (
             (self.config.cache_megabytes << 20)
             # References as they are read, in float32 and with margins.
-            + 2 * n_references * DEPTH * 4 * pixels // STRIDE**2
+            + 2 * n_references * self.network.depth * 4 * pixels // STRIDE**2
             + min(pixels, 2 * BAND_PIXELS) * PIXEL_BYTES
             + 4 * 4 * CHUNK_ENTRIES
-            + 16 * pixels
+            + 40 * pixels
         )
         seconds = self._seconds() * n_frames * pixels / TIMED_SIDE**2
         return Estimate(memory, seconds, object_frames)
@@ -133,6 +142,7 @@ class MastPropagator:
         features = self.network.encode(image)
         labels = torch.ones_like(features[:, :1], dtype=torch.int64)
         references = [Reference(features, labels, 99 - t) for t in reference_frames(99)]
-        for _, scores in read_labels(features, references, 2, radius=self.config.radius):
+        bands = read_labels(features, references, 2, radius=self.radius, top_k=self.reading.top_k)
+        for _, scores in bands:
             scores.cpu()  # waits for the device
         return time.perf_counter() - started

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import functional
 
 from napari_vos.engines.colours import colour_channels, unit_planes
-from napari_vos.networks.mast import MastSmall, grey_to_bands, rgb_to_lab
+from napari_vos.networks.mast import STRIDE, MastSmall, grey_to_bands, rgb_to_lab
 from napari_vos.store.cache import ByteCache
 
 if TYPE_CHECKING:
@@ -35,21 +36,36 @@ class MastFrames:
         self._network = network
         self._features: ByteCache[Tensor] = ByteCache(cache_bytes)
 
-    def features(self, t: int) -> Tensor:
-        """Return the features (1, D, h, w) of frame `t`."""
-        features = self._features.get(str(t))
+    def features(self, t: int, spacing: int) -> Tensor:
+        """Return the features (1, D, h, w) of every `spacing`-th pixel of frame `t`."""
+        name = f"{t} at {spacing}"
+        features = self._features.get(name)
         if features is None:
             weight = self._network.post_convolution.weight
             bands = isinstance(self._network, MastSmall)
-            image = show(planes_of(self._frames, t), bands=bands)[None]
+            image = show(spaced(planes_of(self._frames, t), spacing), bands=bands)[None]
             features = self._network.encode(image.to(weight.device, weight.dtype))
-            self._features.put(str(t), features, features.nbytes)
+            self._features.put(name, features, features.nbytes)
         return features
 
 
 def planes_of(frames: FrameStack, t: int) -> Tensor:
     """Return the chosen channels of frame `t`, (C, Y, X) float32 from 0 to 1; see `unit_planes`."""
     return torch.from_numpy(unit_planes(frames, t).copy())
+
+
+def spaced(planes: Tensor, spacing: int) -> Tensor:
+    """Return planes (C, Y, X) so much larger or smaller that features are `spacing` pixels apart.
+
+    (C, `STRIDE` · h, `STRIDE` · w); the planes as they are where that is their stride already.
+    """
+    if spacing == STRIDE:
+        return planes
+    height, width = planes.shape[1:]
+    ends = (0, -width % spacing, 0, -height % spacing)
+    whole = functional.pad(planes[None], ends, mode="replicate")
+    size = [STRIDE * side // spacing for side in whole.shape[2:]]
+    return functional.interpolate(whole, size, mode="bilinear", antialias=spacing > STRIDE)[0]
 
 
 def show(planes: Tensor, *, bands: bool) -> Tensor:

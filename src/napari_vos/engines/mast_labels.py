@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_vos.engines.mivos_windows import FAINTEST, expected_jaccard
-from napari_vos.networks.mast import STRIDE
 from napari_vos.store.evidence import Box, ObjectEvidence, Source, window_of
 
 if TYPE_CHECKING:
@@ -25,9 +24,14 @@ NOTHING, BACKGROUND = 0, 1
 
 
 def labels_at_features(
-    items: Iterable[ObjectEvidence], object_ids: Sequence[int], shape: tuple[int, int]
-) -> NDArray[np.int64]:
-    """Return at each feature the label of the pixel it belongs to.
+    items: Iterable[ObjectEvidence],
+    object_ids: Sequence[int],
+    shape: tuple[int, int],
+    *,
+    spacing: int,
+    count: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return at each feature the likeliest labels of the pixel it belongs to.
 
     Parameters
     ----------
@@ -38,31 +42,53 @@ def labels_at_features(
         the one after `BACKGROUND`. All others are `NOTHING`.
     shape
         (Y, X) of the frame.
+    spacing
+        Pixels from one feature to the next.
+    count
+        Labels of each feature, L.
 
     Returns
     -------
-    ndarray
-        (h, w) int64, every `STRIDE`-th pixel. Which object it is, or background,
+    labels : ndarray
+        (L, h, w) int64, the likeliest first. Which object that is, or background,
         is told as in the labels of a session.
+    probability : ndarray
+        (L, h, w) float32, of each of them.
     """
     label_of = {object_id: label for label, object_id in enumerate(object_ids, BACKGROUND + 1)}
-    size = (-(-shape[0] // STRIDE), -(-shape[1] // STRIDE))
-    labels = np.full(size, BACKGROUND, np.int64)
-    best, total = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    size = (-(-shape[0] // spacing), -(-shape[1] // spacing))
+    labels = np.full((count, *size), NOTHING, np.int64)
+    best = np.zeros((count, *size), np.float32)
+    total = np.zeros(size, np.float32)
     in_order = sorted(items, key=lambda item: (item.source is not Source.USER, item.object_id))
     for item in in_order:
-        first = tuple(-start % STRIDE for start in item.box[:2])
-        probability = item.probability[first[0] :: STRIDE, first[1] :: STRIDE].astype(np.float32)
+        first = tuple(-start % spacing for start in item.box[:2])
+        probability = item.probability[first[0] :: spacing, first[1] :: spacing].astype(np.float32)
         top, left = (
-            (start + skip) // STRIDE for start, skip in zip(item.box[:2], first, strict=True)
+            (start + skip) // spacing for start, skip in zip(item.box[:2], first, strict=True)
         )
         window = slice(top, top + probability.shape[0]), slice(left, left + probability.shape[1])
         total[window] += probability
-        better = probability > best[window]
-        labels[window][better] = label_of.get(item.object_id, NOTHING)
-        best[window][better] = probability[better]
-    labels[best <= 1 - total] = BACKGROUND
-    return labels
+        label = np.full(probability.shape, label_of.get(item.object_id, NOTHING))
+        _insert(label, probability, labels[:, *window], best[:, *window], or_equal=False)
+    label = np.full(size, BACKGROUND)
+    _insert(label, (1 - total).clip(0, 1), labels, best, or_equal=True)
+    return labels, best
+
+
+def _insert(
+    label: NDArray[np.int64],
+    probability: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    best: NDArray[np.float32],
+    *,
+    or_equal: bool,
+) -> None:
+    """Put a label everywhere among the likeliest ones, in place."""
+    for rank_labels, rank_best in zip(labels, best, strict=True):
+        better = probability >= rank_best if or_equal else probability > rank_best
+        for new, old in ((label, rank_labels), (probability, rank_best)):
+            new[better], old[better] = old[better], new[better]
 
 
 class Scores(NamedTuple):
@@ -105,19 +131,25 @@ SMALLEST_SCORE = 1e-3
 class Enlargement:
     """Scores at features as probabilities at pixels.
 
-    Scores are enlarged bilinearly, as the authors do, and what competes at a
-    pixel sums to 1 there: the objects and the background, for what frozen
-    objects leave of it.
+    Scores are enlarged bilinearly, and what competes at a pixel sums to 1
+    there: the objects and the background, for what frozen objects leave of it.
 
     Parameters
     ----------
     shape
         (Y, X) of the frame.
+    spacing
+        Pixels from one feature to the next.
+    aligned
+        Whether scores are those of the pixels that the features belong to, so
+        that labels which are read again stay where they are. The authors'
+        code takes them for those of the middle of the pixels around.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, int], *, spacing: int, aligned: bool) -> None:
         self._shape = shape
-        self._rows, self._columns = (_weights(length) for length in shape)
+        self._spacing = spacing
+        self._rows, self._columns = (_weights(length, spacing, aligned) for length in shape)
 
     def windows(
         self, object_ids: Sequence[int], scores: Scores, frozen: NDArray[np.float32]
@@ -155,11 +187,12 @@ class Enlargement:
         small = np.zeros(features.shape, np.float32)
         small[y - features.top, x - features.left] = scores.score[own]
         # All pixels that the features of the window count for.
+        spacing = self._spacing
         around = Box(
-            max(0, STRIDE * (features.top - 2)),
-            max(0, STRIDE * (features.left - 2)),
-            min(self._shape[0], STRIDE * (features.bottom + 1)),
-            min(self._shape[1], STRIDE * (features.right + 1)),
+            max(0, spacing * (features.top - 2)),
+            max(0, spacing * (features.left - 2)),
+            min(self._shape[0], spacing * (features.bottom + 1)),
+            min(self._shape[1], spacing * (features.right + 1)),
         )
         pixel_rows, pixel_columns = around.slices
         feature_rows, feature_columns = features.slices
@@ -183,9 +216,11 @@ class Enlargement:
         )
 
 
-def _weights(length: int) -> NDArray[np.float32]:
+def _weights(length: int, spacing: int, aligned: bool) -> NDArray[np.float32]:
     """Return what each feature counts for each pixel of an axis: (length, features)."""
-    n_features = -(-length // STRIDE)
-    place = ((np.arange(length) + 0.5) * n_features / length - 0.5).clip(0, n_features - 1)
+    n_features = -(-length // spacing)
+    pixels = np.arange(length)
+    place = pixels / spacing if aligned else (pixels + 0.5) * n_features / length - 0.5
+    place = place.clip(0, n_features - 1)
     distance = np.abs(place[:, None] - np.arange(n_features))
     return (1 - distance).clip(min=0).astype(np.float32)

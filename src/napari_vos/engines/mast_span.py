@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from napari_vos.engines.fusion import add_to, blend
-from napari_vos.engines.mast_labels import Scores, labels_at_features
+from napari_vos.engines.mast_labels import Enlargement, Scores, labels_at_features
 from napari_vos.networks.mast import Reference, read_labels, reference_frames
 from napari_vos.store.evidence import Box, FrameEvidence
 
@@ -23,33 +23,42 @@ class MastSpan:
     """Reads the objects of a span from its user frames and from what was finished of it.
 
     So all references hold the objects: frames on which nobody has marked them
-    yet, whose pixels would vote for background, are never read. It keeps
-    nothing from frame to frame: resumed and uninterrupted runs agree.
+    yet, whose pixels would vote for background, are never read. From frame to
+    frame it keeps nothing but how far apart features are: resumed and
+    uninterrupted runs agree.
     """
 
     def __init__(self, engine: MastPropagator, span: Span, evidence: EvidenceReader) -> None:
         self.engine = engine
         self.span = span
         self.evidence = evidence
+        self.spacing = engine.spacing(span)
+        if span.done_until is not None:
+            self.spacing = int(evidence.state(span.done_until, span)["spacing"])
+        self.enlargement = Enlargement(
+            engine.frames.shape, spacing=self.spacing, aligned=engine.reading.aligned
+        )
 
     @torch.inference_mode()
     def step(self, t: int) -> FrameEvidence:
         """Predict frame `t`."""
-        config, ids = self.engine.config, self.span.object_ids
+        engine, ids = self.engine, self.span.object_ids
         bands = read_labels(
-            self.engine.images.features(t),
+            engine.images.features(t, self.spacing),
             [self._reference(frame, abs(t - frame)) for frame in self.references(t)],
             len(ids) + 1,
-            radius=config.radius,
-            own_offsets=not config.last_offset_for_all,
+            radius=engine.radius,
+            own_offsets=not engine.config.last_offset_for_all,
+            top_k=engine.reading.top_k,
+            nearness=engine.reading.nearness,
         )
         scores = Scores.gather(bands)
-        objects = self.engine.enlargement.windows(ids, scores, self._frozen(t))
+        objects = self.enlargement.windows(ids, scores, self._frozen(t))
         if self.span.fuse_with is not None:
             share = abs(self.span.fuse_with - t) / abs(self.span.fuse_with - self.span.start)
             old = self.evidence.before(t).objects
             objects = {i: blend(x, old[i], share) if i in old else x for i, x in objects.items()}
-        return FrameEvidence(t, objects)
+        return FrameEvidence(t, objects, state={"spacing": np.array(self.spacing)})
 
     def references(self, t: int) -> list[int]:
         """Return the frames that frame `t` is read from, the most distant ones first."""
@@ -59,10 +68,20 @@ class MastSpan:
         return sorted(frames, key=lambda frame: (-abs(t - frame), frame))
 
     def _reference(self, t: int, gap: int) -> Reference:
-        items = self.evidence.read(t).objects.values()
-        labels = labels_at_features(items, self.span.object_ids, self.engine.frames.shape)
-        values = torch.from_numpy(labels)[None, None].to(self.engine.device)
-        return Reference(self.engine.images.features(t), values, gap)
+        labels, shares = labels_at_features(
+            self.evidence.read(t).objects.values(),
+            self.span.object_ids,
+            self.engine.frames.shape,
+            spacing=self.spacing,
+            count=self.engine.reading.labels_each,
+        )
+        device = self.engine.device
+        return Reference(
+            self.engine.images.features(t, self.spacing),
+            torch.from_numpy(labels)[None].to(device),
+            gap,
+            torch.from_numpy(shares)[None].to(device) if len(shares) > 1 else None,
+        )
 
     def _frozen(self, t: int) -> NDArray[np.float32]:
         """Return the probability (Y, X) of all objects on frame `t` that aren't of this span."""

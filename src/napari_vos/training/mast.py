@@ -133,9 +133,7 @@ class ClipStream(SeededStream[Clips]):
         Number of the first batch.
     """
 
-    def __init__(
-        self, movies: Movies, recipe: MastTraining, stage: Stage, start: int
-    ) -> None:
+    def __init__(self, movies: Movies, recipe: MastTraining, stage: Stage, start: int) -> None:
         super().__init__(recipe.seed, start)
         self.movies, self.recipe, self.stage = movies, recipe, stage
         self.side = crop_side([*movies.real, *movies.simulated], recipe.crop)
@@ -151,9 +149,9 @@ class ClipStream(SeededStream[Clips]):
 
     def _movie(self, rng: np.random.Generator) -> Movie:
         real, simulated = self.movies
-        kind = simulated if simulated and rng.random() >= self.recipe.movie_share else real
-        kind = kind or simulated
-        return kind[int(rng.integers(len(kind)))]
+        if not simulated or (real and rng.random() < self.recipe.movie_share):
+            return real[int(rng.integers(len(real)))]
+        return simulated[int(rng.integers(len(simulated)))]
 
 
 class Losses(NamedTuple):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from napari_vos.engines.mast_frames import planes_of, show
 from napari_vos.errors import FramesError
@@ -22,8 +24,11 @@ Movie = np.ndarray[tuple[int, int, int, int], np.dtype[np.float16]]
 MOVIE_BYTES = 256 << 20
 """Of a longer or larger stack the frames in the middle are learned from."""
 
-MARGIN = 24
+MARGIN = 48
 """Pixels around a crop that its bands depend on."""
+
+ZOOMS = (0.5, 2.0)
+"""How much larger or smaller frames are seen: it makes cells of all sizes alike."""
 
 
 class Clips(NamedTuple):
@@ -72,16 +77,18 @@ def cut_clip(
 ) -> torch.Tensor:
     """Cut a window out of a frame and of earlier or of later ones: (F, 3, S, S), that frame last.
 
+    It is seen larger or smaller than it is, within `ZOOMS`.
+
     Parameters
     ----------
     random
-        Source of all choices, also of a mirrored or turned view.
+        Source of all choices, also of a mirrored or turned view, and of how large it is.
     movie
         Where to cut.
     ages
         Of the others in frames; those that the movie is too short for are as old as can be.
     side
-        Of the window, S.
+        Of the window, S, as it is seen.
     """
     n_frames, _, height, width = movie.shape
     furthest = min(max(ages), n_frames - 1)
@@ -89,25 +96,33 @@ def cut_clip(
     order = [t - min(age, furthest) for age in ages] + [t]
     if random.random() < 0.5:
         order = [n_frames - 1 - frame for frame in order]
-    top, left = (int(random.integers(length - side + 1)) for length in (height, width))
-    inner, outer = _with_margin(top, side, height), _with_margin(left, side, width)
-    planes = torch.from_numpy(movie[order][:, :, inner.cut, outer.cut].astype(np.float32))
+    zoom = math.exp(random.uniform(*np.log(ZOOMS)))
+    length = min(max(1, round(side / zoom)), height, width)
+    rows, columns = (_with_margin(random, length, side, whole) for whole in (height, width))
+    planes = torch.from_numpy(movie[order][:, :, rows.cut, columns.cut].astype(np.float32))
+    if length != side:
+        size = (rows.size, columns.size)
+        planes = functional.interpolate(planes, size, mode="bilinear", antialias=length > side)
     shown = torch.stack([show(plane, bands=True) for plane in planes])
-    clip = shown[:, :, inner.kept, outer.kept]
+    clip = shown[:, :, rows.kept, columns.kept]
     turned = torch.rot90(clip, int(random.integers(4)), dims=(2, 3))
     return turned.flip(3) if random.random() < 0.5 else turned
 
 
 class _Stretch(NamedTuple):
-    """Part of an axis that is cut with a margin, and what of it is kept."""
+    """Part of an axis that is cut with a margin, its size as it is seen, and what is kept then."""
 
     cut: slice
+    size: int
     kept: slice
 
 
-def _with_margin(start: int, side: int, length: int) -> _Stretch:
-    first = max(0, start - MARGIN)
+def _with_margin(random: np.random.Generator, length: int, side: int, whole: int) -> _Stretch:
+    """Choose `length` pixels of the `whole`, to be seen as `side`."""
+    start, zoom = int(random.integers(whole - length + 1)), side / length
+    margin = math.ceil(MARGIN / zoom)
+    first, last = max(0, start - margin), min(whole, start + length + margin)
+    skipped = round((start - first) * zoom)
     return _Stretch(
-        slice(first, min(length, start + side + MARGIN)),
-        slice(start - first, start - first + side),
+        slice(first, last), round((last - first) * zoom), slice(skipped, skipped + side)
     )

@@ -29,8 +29,11 @@ LOSS_SCALE = 20.0
 BAND_LIMITS = (2.0, 8.0)
 """Standard deviations of the blurs that part the bands of a grey frame, in pixels."""
 
-BAND_GAINS = (4.0, 4.0, 2.0)
+BAND_GAINS = (0.5, 0.5, 2.0)
 """Give bands about the deviation of the channels of a colour image."""
+
+FAINT_CONTRAST = 0.02
+"""Fainter contrast than this share of a movie's range is not brought up to that of the rest."""
 
 
 def grey_to_bands(grey: Tensor) -> Tensor:
@@ -38,7 +41,8 @@ def grey_to_bands(grey: Tensor) -> Tensor:
 
     As lightness does in Lab, the first holds the outlines and always stays. One
     of the others, which are smooth enough for the stride of the features, may be
-    hidden.
+    hidden. The first two are divided by the contrast around each pixel, so that
+    faint and bright cells, and those that bleach, look alike.
 
     Parameters
     ----------
@@ -52,7 +56,10 @@ def grey_to_bands(grey: Tensor) -> Tensor:
         their parts; and the ground.
     """
     finer, coarser = (_blur(grey, deviation) for deviation in BAND_LIMITS)
-    bands = torch.cat([grey - finer, finer - coarser, coarser - 0.5], dim=1)
+    contrast = _blur((grey - coarser) ** 2, BAND_LIMITS[1]).add(FAINT_CONTRAST**2).sqrt()
+    bands = torch.cat(
+        [(grey - finer) / contrast, (finer - coarser) / contrast, coarser - 0.5], dim=1
+    )
     return bands * bands.new_tensor(BAND_GAINS)[:, None, None]
 
 

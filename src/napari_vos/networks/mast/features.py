@@ -14,11 +14,14 @@ from torch.nn import functional
 STRIDE = 4
 """Pixels per feature; feature i belongs to pixel 4i."""
 
-WIDTH, SMALL_WIDTH = 64, 24
+WIDTH, SMALL_WIDTH = 64, 16
 """Channels of the first stage: of the authors' network, and of ours."""
 
-DEPTH = 64
+DEPTH, SMALL_DEPTH = 64, 32
 """Channels of the features."""
+
+SHARPNESS = 16.0
+"""The product of our features where two look the same; it is at least minus that."""
 
 FIELD = 64
 """Pixels around its own that a feature depends on, on each side at most."""
@@ -78,12 +81,15 @@ class Mast(nn.Module):
     ----------
     width
         Channels of its first stage; the others have two and four times as many.
+    depth
+        Channels of its features.
     """
 
-    def __init__(self, width: int = WIDTH) -> None:
+    def __init__(self, width: int = WIDTH, depth: int = DEPTH) -> None:
         super().__init__()
+        self.depth = depth
         self.feature_extraction = _Trunk(width)
-        self.post_convolution = nn.Conv2d(4 * width, DEPTH, 3, padding=1)
+        self.post_convolution = nn.Conv2d(4 * width, depth, 3, padding=1)
 
     def forward(self, lab: Tensor) -> Tensor:
         """Return the features of frames.
@@ -96,7 +102,7 @@ class Mast(nn.Module):
         Returns
         -------
         Tensor
-            (B, 64, H/4, W/4), sizes rounded up.
+            (B, D, H/4, W/4), sizes rounded up.
         """
         features: Tensor = self.post_convolution(self.feature_extraction(lab))
         return features
@@ -120,7 +126,15 @@ class Mast(nn.Module):
 
 
 class MastSmall(Mast):
-    """The network of our own weights: narrower, and shown the bands of grey frames."""
+    """The network of our own weights: narrower, and shown the bands of grey frames.
+
+    Its features have all the same length: how alike two of them are is a matter of
+    direction alone, and weights that are hardly trained match sharply.
+    """
 
     def __init__(self) -> None:
-        super().__init__(SMALL_WIDTH)
+        super().__init__(SMALL_WIDTH, SMALL_DEPTH)
+
+    def forward(self, lab: Tensor) -> Tensor:
+        """Return the features of frames, see `Mast.forward`; of length √`SHARPNESS`."""
+        return SHARPNESS**0.5 * functional.normalize(super().forward(lab), dim=1)

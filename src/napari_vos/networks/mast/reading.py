@@ -9,6 +9,7 @@ spread over a wider field tells where to, and the window is moved there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -38,14 +39,18 @@ class Reference(NamedTuple):
         (B, C, H, W).
     values
         (B, V, H, W): one-hot labels, or a colour channel; for `read_labels`
-        (1, 1, H, W) int64.
+        (1, L, H, W) int64, the labels of each position.
     gap
         Frames between it and the query.
+    shares
+        (1, L, H, W) float, how much of a position each of its labels has; None
+        if it is all.
     """
 
     features: Tensor
     values: Tensor
     gap: int
+    shares: Tensor | None = None
 
 
 def read(
@@ -105,12 +110,14 @@ def read_labels(
     *,
     radius: int = RADIUS,
     own_offsets: bool = True,
+    top_k: int | None = None,
+    nearness: float = 0.0,
 ) -> Iterator[tuple[range, Tensor]]:
     """Read the labels of a frame from references: what `read` gives of one-hot labels.
 
-    Each candidate has one label, so that the work hardly depends on their
-    number. Sums are those of whole numbers, the same in whichever order a
-    device adds them.
+    Each candidate has one label or a few, so that the work hardly depends on
+    their number. Sums are those of whole numbers, the same in whichever order
+    a device adds them.
 
     Parameters
     ----------
@@ -123,6 +130,11 @@ def read_labels(
         Number of labels, from 1.
     radius, own_offsets
         See `read`.
+    top_k
+        Candidates that count at each position, those of most weight; all if None.
+    nearness
+        What is taken from the product of features for each square feature of
+        distance from the middle of the window.
 
     Yields
     ------
@@ -130,19 +142,30 @@ def read_labels(
         Rows of the frame, and the scores (`n_labels`, rows, W) of labels there, float32.
     """
     windows = _place_windows(query, references, radius, own_offsets, corner_aligned=True)
-    tables = [
-        each.tabulate(reference.values)[0, :, 0]
-        for each, reference in zip(windows, references, strict=True)
+    pairs = list(zip(windows, references, strict=True))
+    tables = [each.tabulate(reference.values)[0] for each, reference in pairs]
+    shares = [
+        each.tabulate(reference.shares)[0]
+        for each, reference in pairs
+        if reference.shares is not None
     ]
+    starts = [0, *accumulate(len(table) for table in tables)]
+    labels, share_of_label = torch.cat(tables), torch.cat(shares) if shares else None
     width = query.shape[3]
-    for rows, weights in _weigh(query, windows, radius):
-        scores = torch.zeros(
-            len(rows) * width, n_labels + 1, dtype=torch.int32, device=query.device
+    for rows, weights in _weigh(query, windows, radius, nearness):
+        located = [each.locate(weight, rows) for each, weight in zip(windows, weights, strict=True)]
+        share = torch.cat([share[0] for share, _ in located], dim=1)
+        place = torch.cat(
+            [place[0] + start for (_, place), start in zip(located, starts, strict=False)], dim=1
         )
-        for each, weight, table in zip(windows, weights, tables, strict=True):
-            share, place = each.locate(weight, rows)
-            labels = table.index_select(0, place.flatten()).reshape(place.shape)
-            scores.scatter_add_(1, labels[0], (share[0] * WHOLE).round().int())
+        if top_k is not None and top_k < share.shape[1]:
+            share, strongest = share.topk(top_k, dim=1)
+            share, place = share / share.sum(dim=1, keepdim=True), place.gather(1, strongest)
+        counted = share[..., None]
+        if share_of_label is not None:
+            counted = counted * share_of_label[place]
+        scores = torch.zeros(len(place), n_labels + 1, dtype=torch.int32, device=query.device)
+        scores.scatter_add_(1, labels[place].flatten(1), (counted * WHOLE).round().int().flatten(1))
         yield rows, (scores[:, 1:].T.float() / WHOLE).reshape(n_labels, len(rows), width)
 
 
@@ -214,14 +237,18 @@ def _place_windows(
 
 
 def _weigh(
-    query: Tensor, windows: Sequence[Windows], radius: int
+    query: Tensor, windows: Sequence[Windows], radius: int, nearness: float = 0.0
 ) -> Iterator[tuple[range, tuple[Tensor, ...]]]:
     """Yield rows, and the weights (B, Q, N) of candidates in each reference there."""
     query = query.float()
     candidates = (2 * radius + 1) ** 2
+    steps = torch.arange(-radius, radius + 1, device=query.device)
+    distance = (steps[:, None] ** 2 + steps**2).flatten()
     for rows in _bands(query, candidates * 3 * len(windows), TILE):
         band = query[:, :, rows.start : rows.stop]
         affinity = torch.cat([each.affinity(band, rows) for each in windows], dim=2)
+        if nearness:
+            affinity -= nearness * distance.repeat(len(windows))
         yield rows, torch.split(torch.softmax(affinity, dim=2), candidates, dim=2)
 
 
