@@ -137,4 +137,5 @@ class MastSmall(Mast):
 
     def forward(self, lab: Tensor) -> Tensor:
         """Return the features of frames, see `Mast.forward`; of length √`SHARPNESS`."""
-        return SHARPNESS**0.5 * functional.normalize(super().forward(lab), dim=1)
+        features: Tensor = SHARPNESS**0.5 * functional.normalize(super().forward(lab), dim=1)
+        return features
