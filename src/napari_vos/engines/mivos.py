@@ -45,7 +45,7 @@ FRAME_BYTES = 600
 OBJECT_BYTES = 600
 PLANE_BYTES = 40
 """Memory per pixel, in float32: of encoding a frame, of finding and fusing each object of a
-batch, and of the masks of each object. `python benchmarks/mivos.py --steps` measures them."""
+batch, and of the masks of each object. `python benchmarks/mivos_steps.py` measures them."""
 
 FROZEN_BYTES = 24
 """Memory per pixel of all objects that a round doesn't move: they become three planes, one by
