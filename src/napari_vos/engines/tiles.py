@@ -128,22 +128,20 @@ class TiledDetections:
             )
             if box is not None
         ]
-        parts = [part for part in parts if not self._is_seen_better(part)]
+        tiles = np.array(self.tiles)
+        parts = [part for part in parts if not self._is_seen_better(part, tiles)]
         return self._paint(_join(parts, labels, self.tiles), labels, overlap)
 
-    def _is_seen_better(self, part: _Part) -> bool:
-        own = self.tiles[part.tile]
+    def _is_seen_better(self, part: _Part, tiles: NDArray[np.int64]) -> bool:
+        """Say whether another one of the tiles (N, 3) shows more of a part."""
+        own, (rows, columns) = self.tiles[part.tile], part.box
         if not self._is_cut(part.box, own):
             return False
-        return any(
-            tile != own
-            and all(
-                first <= span.start and span.stop <= first + tile.side
-                for span, first in zip(part.box, tile[:2], strict=True)
-            )
-            and not self._is_cut(part.box, tile)
-            for tile in self.tiles
-        )
+        top, left, side = tiles.T
+        shows_rows = (top <= rows.start) & (rows.stop <= top + side)
+        shows_columns = (left <= columns.start) & (columns.stop <= left + side)
+        others = [self.tiles[i] for i in np.flatnonzero(shows_rows & shows_columns)]
+        return any(tile != own and not self._is_cut(part.box, tile) for tile in others)
 
     def _is_cut(self, box: tuple[slice, slice], tile: Tile) -> bool:
         """Say whether a box reaches an edge of a tile that isn't one of the frame."""
