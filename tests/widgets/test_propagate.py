@@ -51,7 +51,7 @@ def test_the_estimate_is_shown_and_warnings_are_told(
     lines: list[str] = []
     told: list[Any] = []
     monkeypatch.setattr(
-        "napari_vos._napari.run.show_warning",
+        "napari_vos._napari.background.show_warning",
         lambda line: told.append((line, threading.get_ident())),
     )
     window.press("propagate")

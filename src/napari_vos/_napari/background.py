@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, ClassVar
 
+from napari.utils.notifications import show_warning
 from psygnal import Signal
 from qtpy.QtCore import QEventLoop, QTimer
 
@@ -35,6 +36,7 @@ class Background:
         self._worker.yielded.connect(self._take)
         self._worker.errored.connect(self._fail)
         self._worker.aborted.connect(self._abort)
+        self._worker.warned.connect(_tell_warning)
         self._worker.finished.connect(self._close)
         self._worker.start()
 
@@ -42,17 +44,24 @@ class Background:
         """Stop after the frame in work."""
         self._worker.quit()
 
-    def wait(self, timeout: float) -> Finish | None:
-        """Return why it has stopped, None if it hasn't after `timeout` seconds."""
+    def wait(self, timeout: float | None = None) -> Finish | None:
+        """Return why it has stopped, when it has; the window stays alive meanwhile.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; then None is returned.
+        """
         if self.is_running:
             loop = QEventLoop()
             stop = self.finished.connect(lambda: loop.quit())
-            QTimer.singleShot(round(timeout * 1000), loop.quit)
+            if timeout is not None:
+                QTimer.singleShot(round(timeout * 1000), loop.quit)
             loop.exec()
             self.finished.disconnect(stop)
         return self.finish
 
-    def _take(self, found: object) -> None:
+    def _take(self, found: Any) -> None:
         self.found.emit(found)
 
     def _fail(self, error: Exception) -> None:
@@ -70,3 +79,7 @@ class Background:
 
 def _each(work: Callable[[], Generator[Any]]) -> Generator[Any]:
     yield from work()
+
+
+def _tell_warning(warning: tuple[object, ...]) -> None:
+    show_warning(str(warning[0]))

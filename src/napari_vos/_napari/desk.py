@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, ClassVar
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_vos._napari.background import Background
 from napari_vos._napari.corrections import Corrections
 from napari_vos._napari.job import DrawJob, Job, OpenSessions
 from napari_vos._napari.notify import told
+from napari_vos._napari.preparation import prepare
 from napari_vos._napari.run import Outcome, Run
 from napari_vos.session import Finish
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
+    from napari_vos._napari.job import EngineOptions
     from napari_vos._napari.painted import Painted
     from napari_vos._napari.snapshot import ImageSnapshot
     from napari_vos.session import Session
@@ -61,6 +64,7 @@ class Desk:
         self.follow = False
         self.run: Run | None = None
         self._viewer = viewer
+        self._prepared: dict[EngineOptions, Background] = {}
         self._job: Job | DrawJob | None = None
         self._taken: tuple[Path | None, dict[int, Painted]] = None, {}
         self._waiting: dict[str, Callable[[], None]] = {}
@@ -118,6 +122,11 @@ class Desk:
             job = replace(job, corrections=self._take(self._folder_of(job)))
             work = partial(self.sessions.draw, job)
             self._begin(job, job.image, work, "Making masks…", "Masks made.", then)
+
+    def prepare(self, interactor: EngineOptions) -> None:
+        """Load what makes masks, unless that was done; the first stroke needn't wait then."""
+        if interactor not in self._prepared:
+            self._prepared[interactor] = Background(partial(prepare, interactor))
 
     def step(
         self,

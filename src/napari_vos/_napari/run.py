@@ -7,15 +7,14 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from napari.utils.notifications import show_info, show_warning
+from napari.utils.notifications import show_info
 from psygnal import Signal
-from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtCore import QTimer
 
-from napari_vos._napari.notify import tell_error
+from napari_vos._napari.background import Background
 from napari_vos._napari.pace import Pace
 from napari_vos._napari.results import ResultLayer
-from napari_vos._napari.worker import ClosingWorker
-from napari_vos.session import Changes, Finish, Progress, RoundEstimate, Session
+from napari_vos.session import Changes, Progress, RoundEstimate, Session
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -29,7 +28,7 @@ _REFRESH_MS = 80
 """Between two refreshes: 12 a second leave time for the user's own scrubbing."""
 
 
-class Run:
+class Run(Background):
     """A propagation going on in a worker, and the layer that shows it. Main thread only.
 
     Parameters
@@ -55,8 +54,6 @@ class Run:
     """What the run will take, said before its first frame."""
     changed: ClassVar[Signal] = Signal(Changes)
     """What the run has changed."""
-    finished: ClassVar[Signal] = Signal(Finish)
-    """The run has stopped, and why."""
 
     def __init__(
         self,
@@ -69,7 +66,6 @@ class Run:
     ) -> None:
         self.follow = follow
         self._is_heard = is_heard
-        self.finish: Finish | None = None
         self._viewer: ViewerModel | None = viewer
         self._image = image
         self._results: ResultLayer | None = None
@@ -78,40 +74,8 @@ class Run:
         self._pace = Pace()
         self._timer = QTimer()
         self._timer.timeout.connect(self._refresh)
-        self._worker = ClosingWorker(partial(self._heard, work))
-        self._worker.yielded.connect(self._take)
-        self._worker.errored.connect(self._fail)
-        self._worker.aborted.connect(self._abort)
-        self._worker.warned.connect(_tell_warning)
-        self._worker.finished.connect(self._close)
+        super().__init__(partial(self._heard, work))
         self._timer.start(_REFRESH_MS)
-        self._worker.start()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it hasn't stopped yet."""
-        return self._viewer is not None
-
-    def cancel(self) -> None:
-        """Stop after the frame in work; finished frames are kept."""
-        self._worker.quit()
-
-    def wait(self, timeout: float | None = None) -> Finish | None:
-        """Return why the run has stopped, when it has; the window stays alive meanwhile.
-
-        Parameters
-        ----------
-        timeout
-            Seconds to wait at most; then None is returned.
-        """
-        if self.is_running:
-            loop = QEventLoop()
-            stop = self.finished.connect(lambda: loop.quit())
-            if timeout is not None:
-                QTimer.singleShot(round(timeout * 1000), loop.quit)
-            loop.exec()
-            self.finished.disconnect(stop)
-        return self.finish
 
     def _heard(self, work: Callable[[], Generator[Outcome]]) -> Generator[Outcome]:
         """Do the work, in the worker, and pass on what the session says beside."""
@@ -161,23 +125,10 @@ class Run:
             )
         self._results.refresh(follow=self.follow, latest=self._latest)
 
-    def _fail(self, error: Exception) -> None:
-        self.finish = Finish.FAILED
-        tell_error(error)
-
-    def _abort(self, _: object = None) -> None:
-        self.finish = Finish.CANCELLED
-
     def _close(self, _: object = None) -> None:
         self._timer.stop()
         if self._results is not None:
             self._results.close()
-        if self.finish is None:
-            self.finish = Finish.COMPLETED
         # A window must not be kept alive by its last run.
         self._viewer = self._results = None
-        self.finished.emit(self.finish)
-
-
-def _tell_warning(warning: tuple[object, ...]) -> None:
-    show_warning(str(warning[0]))
+        super()._close()

@@ -376,6 +376,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def _add_layer(self, kind: str) -> None:
         with told():
             self.draw.add_layer(kind, take_image(self.form.image.value))
+            self._desk.prepare(self.draw.chosen)
 
     def _choose_session(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self.native, "Open session")
