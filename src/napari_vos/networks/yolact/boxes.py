@@ -82,9 +82,13 @@ def area(corners: Tensor, *, pixel: float = 0) -> Tensor:
 
 def intersection(first: Tensor, second: Tensor, *, pixel: float = 0) -> Tensor:
     """Return areas (..., A, B) that boxes (..., A, 4) and (..., B, 4) share."""
-    a, b = first[..., :, None, :], second[..., None, :, :]
-    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-    return (high - low + pixel).clamp(min=0).prod(dim=-1)
+    # One plane for each coordinate: much faster than pairs of them.
+    a, b = first[..., :, None, :].unbind(-1), second[..., None, :, :].unbind(-1)
+    width, height = (
+        (torch.minimum(a[i + 2], b[i + 2]) - torch.maximum(a[i], b[i]) + pixel).clamp(min=0)
+        for i in range(2)
+    )
+    return width * height
 
 
 def intersection_over_union(first: Tensor, second: Tensor, *, pixel: float = 0) -> Tensor:
