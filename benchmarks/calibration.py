@@ -4,6 +4,9 @@ Each sequence is prompted with the truth of frame 0 and propagated to frame 29. 
 confidence of every object on every frame is compared with its J, beside other signs of
 doubt that a session could take: the rank correlation (Spearman) of each, and the
 reliability of the confidence, in ten bins. Nothing of this is fitted to the sequences.
+
+With --both the truth of frame 29 is a prompt as well: what lies between two user frames
+is judged, where a pass has come from either side.
 """
 
 from __future__ import annotations
@@ -27,8 +30,16 @@ from napari_vos.session.confidence import expected_jaccard
 from napari_vos.store.evidence import Box
 
 N_BINS = 10
-SIGNS = ("confidence", "sharpness", "steadiness", "nearness")
-"""See `signs_of`."""
+SIGNS = ("confidence", "sharpness", "steadiness", "nearness", "agreement", "both")
+"""See `signs_of`; the last two if passes have come from either side."""
+
+Passes = tuple[np.ndarray, np.ndarray]
+"""(T, Y, X) labels of the pass forward from the first frame, and backward from the last."""
+
+
+def jaccard(one: np.ndarray, other: np.ndarray) -> float:
+    """Return J of two masks; 0 if there is neither."""
+    return float(np.count_nonzero(one & other) / max(1, np.count_nonzero(one | other)))
 
 
 def steadiness(mask: np.ndarray, before: np.ndarray) -> float:
@@ -41,15 +52,17 @@ def steadiness(mask: np.ndarray, before: np.ndarray) -> float:
     height, width = before.shape
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     moved[rows[inside], columns[inside]] = True
-    return float(np.count_nonzero(mask & moved) / np.count_nonzero(mask | moved))
+    return jaccard(mask, moved)
 
 
-def signs_of(session: Session, object_id: int, n_frames: int) -> dict[int, dict[str, float]]:
+def signs_of(
+    session: Session, object_id: int, n_frames: int, passes: Passes | None
+) -> dict[int, dict[str, float]]:
     """Return by frame how sure one may be of an object; larger is surer.
 
     confidence: what the session says. sharpness: `expected_jaccard` of its probabilities.
     steadiness: how little the mask has changed. nearness: how near the prompt is; what
-    any sign has to beat.
+    any sign has to beat. agreement: J of both passes. both: its product with confidence.
     """
     found: dict[int, dict[str, float]] = {}
     confidence = session.confidence
@@ -62,35 +75,59 @@ def signs_of(session: Session, object_id: int, n_frames: int) -> dict[int, dict[
             "confidence": confidence.get((t, object_id), 0.0),
             "sharpness": expected_jaccard(probability),
             "steadiness": steadiness(mask, before),
-            "nearness": 1 - t / n_frames,
+            "nearness": 1 - (t if passes is None else min(t, n_frames - 1 - t)) / n_frames,
         }
+        if passes is not None:
+            agreement = jaccard(*(labels[t] == object_id for labels in passes))
+            found[t] |= {"agreement": agreement, "both": agreement * found[t]["confidence"]}
         before = mask
     return found
 
 
-def measure(folder: Path, n_frames: int, options: dict[str, Any]) -> list[dict[str, float]]:
+def propagate(session: Session, n_frames: int) -> np.ndarray:
+    """Propagate what is pending on the first frames, and return their labels."""
+    with closing(session.propagate(frames=(0, n_frames - 1))) as results:
+        for _ in results:
+            pass
+    return np.asarray(session.labels[:n_frames])
+
+
+def measure(
+    folder: Path, n_frames: int, options: dict[str, Any], *, both: bool
+) -> list[dict[str, float]]:
     """Return the signs and the true J of every object on every frame."""
     truth = open_labels(folder / "labels.tif")
-    with Session(open_frames(folder / "images.tif"), **options) as session:
+    prompts, passes = {0: truth[0]}, None
+    frames = open_frames(folder / "images.tif")
+    with Session(frames, **options) as session:
         session.add_mask(0, truth[0])
-        with closing(session.propagate(frames=(0, n_frames - 1))) as results:
-            for _ in results:
-                pass
-        scores = evaluate(session.labels, truth, prompts={0: truth[0]}, frames=range(n_frames))
-        signs = {i: signs_of(session, i, n_frames) for i in session.object_ids}
+        forward = propagate(session, n_frames)
+        if both:
+            last = max(t for t in range(n_frames) if truth[t].any())
+            prompts[last] = np.where(np.isin(truth[last], truth[0]), truth[last], 0)
+            with Session(frames, **options) as other:
+                other.add_mask(last, prompts[last])
+                passes = forward, propagate(other, n_frames)
+            session.add_mask(last, prompts[last])
+            propagate(session, n_frames)
+        scores = evaluate(session.labels, truth, prompts=prompts, frames=range(n_frames))
+        signs = {i: signs_of(session, i, n_frames, passes) for i in session.object_ids}
         # What has ended is in no doubt: nobody is sent there.
         held = session.confidence
+    said = set.intersection(*(set(np.unique(labels)) for labels in prompts.values()))
     return [
         {**signs[pair.object_id][pair.t], "J": pair.j}
         for pair in scores.pairs
-        if (pair.t, pair.object_id) in held
+        if (pair.t, pair.object_id) in held and pair.object_id in said
     ]
 
 
 def correlations(rows: list[dict[str, float]]) -> dict[str, float]:
     """Return the rank correlation of each sign with J."""
     return {
-        sign: correlation([row[sign] for row in rows], [row["J"] for row in rows]) for sign in SIGNS
+        sign: correlation([row[sign] for row in rows], [row["J"] for row in rows])
+        for sign in SIGNS
+        if sign in rows[0]
     }
 
 
@@ -134,6 +171,7 @@ def main() -> None:
     add_reference(parser)
     parser.add_argument("--sequences", nargs="+", default=SEQUENCES, metavar="NAME")
     parser.add_argument("--frames", type=int, default=N_FRAMES)
+    parser.add_argument("--both", action="store_true", help="prompt the last frame as well")
     parser.add_argument("--engine", default="compact")
     parser.add_argument("--weights", help="weights file; the shipped ones if not given")
     parser.add_argument("--device", default="auto")
@@ -144,7 +182,7 @@ def main() -> None:
     options = {"engine": args.engine, "weights": args.weights, "device": args.device}
     sequences, everything = {}, []
     for name in args.sequences:
-        rows = measure(Path(args.reference) / "data" / name, args.frames, options)
+        rows = measure(Path(args.reference) / "data" / name, args.frames, options, both=args.both)
         everything += rows
         sequences[name] = report_on(rows)
         told = "  ".join(f"{k} {v:.2f}" for k, v in sequences[name]["correlation"].items())
@@ -152,11 +190,13 @@ def main() -> None:
     mean = {
         sign: fmean(figures["correlation"][sign] for figures in sequences.values())
         for sign in SIGNS
+        if all(sign in figures["correlation"] for figures in sequences.values())
     }
     print("mean            " + "  ".join(f"{k} {v:.2f}" for k, v in mean.items()), file=sys.stderr)
     report = {
         "engine": args.engine,
         "weights": args.weights,
+        "both": args.both,
         "mean_correlation": mean,
         "all": report_on(everything),
         "sequences": sequences,

@@ -94,6 +94,11 @@ def test_layers_without_time_belong_to_the_frame_in_view(place: Place) -> None:
         read_points(layer, nowhere)
 
 
+def test_layers_of_more_dimensions_are_read_by_their_last_ones(place: Place) -> None:
+    layer = Points([(8, 16, 5, 6.5)], name="clicks")  # the last three are those of the images
+    assert read_points(layer, place)[3].prompts == (point_prompt(3, 7, (4, 5)),)
+
+
 def test_channels_are_no_matter() -> None:
     image = Image(np.zeros((4, 2, 24, 40)), name="phase", axis_labels=("t", "c", "y", "x"))
     place = Place(image, take_image(image), 1, 7)

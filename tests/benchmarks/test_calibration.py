@@ -40,8 +40,15 @@ def test_a_sequence_is_measured(fake, factory, calibration):
     with Session(frames) as session:
         session.add_mask(0, fake.blocks(frames.shape, o1=(2, 2)))
         session.run()
-        signs = calibration.signs_of(session, 1, 12)
+        signs = calibration.signs_of(session, 1, 12, None)
+        labels = np.asarray(session.labels[:])
+        passes = labels, np.where(np.arange(12)[:, None, None] < 6, labels, 0)
+        both = calibration.signs_of(session, 1, 12, passes)
     assert signs[1]["confidence"] > signs[11]["confidence"]
     assert signs[1]["nearness"] > signs[11]["nearness"]
     assert signs[4]["steadiness"] == 1
     assert signs[1]["sharpness"] > signs[11]["sharpness"]
+    assert "agreement" not in signs[4]
+    assert both[4]["both"] == both[4]["confidence"]
+    assert both[8]["agreement"] == both[8]["both"] == 0
+    assert both[1]["nearness"] == both[10]["nearness"]
