@@ -87,7 +87,7 @@ def score(folder: Path, count: int, arguments: argparse.Namespace) -> dict[str, 
     unknown = [(stack[t] == 0) & (t not in complete) for t in searched]
     diameter = known.diameter
 
-    def find(weights: str | Path | None) -> Callable[[int], np.ndarray]:
+    def find(weights: str | Path | None, diameter: float) -> Callable[[int], np.ndarray]:
         config = CellsConfig(diameter=max(4.0, diameter))
         detector = create_detector(
             "cells", frames, config=config, weights=weights, device=arguments.device
@@ -99,14 +99,14 @@ def score(folder: Path, count: int, arguments: argparse.Namespace) -> dict[str, 
     figures: dict[str, Any] = {"frames": searched, "learned": learned, "diameter": diameter}
     methods = {
         "watershed": lambda t: split_by_watershed(frames, t, diameter),
-        "cells": find(arguments.weights),
+        "cells": find(arguments.weights, diameter),
     }
     if arguments.minutes:
         weights = None if arguments.weights is None else Path(arguments.weights)
         with tempfile.TemporaryDirectory() as out:
             recipe = OwnCellsTraining(Path(out), start_from=weights, minutes=arguments.minutes)
             last = train(known, recipe)
-            methods["trained"] = find(last.path)
+            methods["trained"] = find(last.path, last.diameter)
         figures["training"] = {
             "steps": last.step,
             "minutes": last.minutes,

@@ -47,6 +47,18 @@ def test_fields_show_what_their_labels_say(scene: Scene, monkeypatch: pytest.Mon
     assert max(sides) > 1.5 * min(sides)
 
 
+def test_wider_fields_show_smaller_objects(scene: Scene) -> None:
+    movie = LabelledMovie(scene, range(3))
+    areas = []
+    for wider in (1, 2):
+        shown = [
+            sample_field(np.random.default_rng(seed), movie, scales=0, wider=wider).labels
+            for seed in range(4)
+        ]
+        areas.append(max(int((labels == 1).sum()) for labels in shown))
+    assert areas[0] > 2 * areas[1] > 0
+
+
 def test_what_has_no_mask_is_unknown_unless_all_have(scene: Scene) -> None:
     movie = LabelledMovie(scene, {1})
     assert set(np.unique(movie.labels(0))) == {UNKNOWN, 1, 2, 3}

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from napari_vos import FrameStack, checkpoints
+from napari_vos.engines.cells import OBJECT_DIAMETER, OVERLAP, SIDE
 from napari_vos.errors import StoreError, WeightsError
 from napari_vos.metrics import InstanceScores
 from napari_vos.networks.yolact import CELLS, Yolact
@@ -84,6 +85,19 @@ def test_a_step_changes_the_weights_and_they_are_judged(
     assert card["data"] == "3 annotated frames of cells.tif"
     assert card["recipe"] == "napari-vos train labels"
     assert card["diameter"] == pytest.approx(last.diameter, abs=0.01)
+
+
+def test_tiles_share_as_much_as_long_cells_need(tmp_path: Path, start: Path, told) -> None:
+    told(1, 2)
+    labels = np.zeros((2, 80, 100), np.uint16)
+    labels[:, 20:26, 10:90] = 1
+    labels[:, 60:66, 10:90] = 2
+    known = gather(FrameStack(1000 * labels), labels)
+    recipe = OwnCellsTraining(tmp_path / "out", start_from=start, minutes=10, batch_size=1)
+    diameter = next(learn(known, recipe)).diameter
+    assert diameter > known.diameter
+    shared = diameter * SIDE / OBJECT_DIAMETER * OVERLAP
+    assert shared == pytest.approx(80)
 
 
 def test_the_best_weights_stay_and_training_ends_without_gain(

@@ -77,6 +77,14 @@ def test_pieces_of_one_label_are_cells_of_their_own_and_crumbs_are_not_judged() 
     assert pieces[5, 5] != pieces[22, 22]
 
 
+def test_how_large_and_how_long_cells_are() -> None:
+    frames, labels = movie(painted((1, 5, 5, 8, 8)), painted((1, 5, 5, 20, 8), (2, 30, 10, 8, 40)))
+    labels[1, 39, 59] = 7
+    known = gather(frames, labels)
+    assert known.length == 14
+    assert known.diameter == pytest.approx(2 * np.sqrt((64 + 160) / 2 / np.pi))
+
+
 @pytest.mark.parametrize(
     ("count", "share", "held"), [(2, 0.2, [1]), (5, 0.2, [4]), (5, 0.5, [3, 4]), (5, 1.0, 4)]
 )

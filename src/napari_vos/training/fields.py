@@ -95,16 +95,29 @@ class LabelledMovie:
 
 
 def sample_field(
-    rng: np.random.Generator, movie: LabelledFrames, *, scales: float = SCALES
+    rng: np.random.Generator,
+    movie: LabelledFrames,
+    *,
+    scales: float = SCALES,
+    wider: float = 1,
 ) -> Fields:
     """Cut a field (B = 1) out of a random frame with instances, scaled, turned and mirrored.
 
-    `scales` is the deviation of the logarithm of how large objects are seen.
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    movie
+        What to cut from.
+    scales
+        Deviation of the logarithm of how large objects are seen.
+    wider
+        How much wider fields are than the area of objects asks for.
     """
     t = movie.filled[int(rng.integers(len(movie.filled)))]
     labels = movie.labels(t)
     grey = augment(rng, movie.frames.normalized(t).mean(axis=0))
-    tile = _choose_tile(rng, labels, scales)
+    tile = _choose_tile(rng, labels, scales, wider)
     image = cut(show(torch.from_numpy(grey)[None, None]), tile)
     turns, flipped = int(rng.integers(4)), bool(rng.random() < 0.5)
     turned = torch.rot90(image, turns, dims=(2, 3))
@@ -160,13 +173,15 @@ def boxes_around(masks: Tensor) -> Tensor:
     return torch.stack(boxes) / sides if boxes else masks.new_zeros(0, 4, dtype=torch.float32)
 
 
-def _choose_tile(rng: np.random.Generator, labels: NDArray[np.int32], scales: float) -> Tile:
+def _choose_tile(
+    rng: np.random.Generator, labels: NDArray[np.int32], scales: float, wider: float
+) -> Tile:
     """Choose a place so large that the frame's objects have a random size near the typical one."""
     areas = np.bincount(labels[labels > 0])
     there = areas[areas > 0]  # none if annotated instances are too thin for any pixel
     diameter = float(np.sqrt(np.median(there))) if there.size else OBJECT_SIDE
     target = OBJECT_SIDE * float(np.exp(rng.normal(0, scales)))
-    side = int(np.clip(SIDE * diameter / target, 16, LARGEST * max(labels.shape)))
+    side = int(np.clip(wider * SIDE * diameter / target, 16, LARGEST * max(labels.shape)))
     if not there.size or rng.random() < EMPTY_SHARE:
         centre = [int(rng.integers(length)) for length in labels.shape]
     else:

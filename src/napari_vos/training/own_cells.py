@@ -14,7 +14,7 @@ import torch
 
 from napari_vos import checkpoints
 from napari_vos.configs import CellsConfig
-from napari_vos.engines.cells import CellDetector
+from napari_vos.engines.cells import OBJECT_DIAMETER, OVERLAP, SIDE, CellDetector
 from napari_vos.engines.yolact_network import RunningYolact
 from napari_vos.metrics import InstanceScores
 from napari_vos.training.fields import Fields, sample_field
@@ -40,13 +40,17 @@ WARM_UP = 10
 SMALLEST_DIAMETER = 4.0
 """That a detector can be told."""
 
+LONG = OBJECT_DIAMETER / (OVERLAP * SIDE)
+"""Of a typical cell's length: with a larger diameter it fits into what neighbouring tiles share,
+so that one of them shows the cell as a whole."""
+
 SCALES = 0.25
 """See `sample_field`: the size of the user's cells is known."""
 
 WEIGHTS = "cells.safetensors"
 
-SCORE, OVERLAP = 0.3, 0.5
-"""Thresholds at which is judged, those that detectors have by default."""
+SCORE, SHARED = 0.3, 0.5
+"""Thresholds of score and overlap at which is judged, those that detectors have by default."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ class Progress(NamedTuple):
     scores
         How those of this step do, if they were just judged.
     diameter
-        Of a typical cell in pixels: what the detector is to be told.
+        What the detector is to be told: that of a typical cell in pixels, and more if cells
+        are long.
     path
         The weights file.
     """
@@ -181,7 +186,8 @@ class _Training:
         self.learned, self.held = annotated.hold_out(recipe.held_out)
         self.recipe = recipe
         self.data = annotated.fingerprint
-        self.diameter = max(SMALLEST_DIAMETER, annotated.diameter)
+        self.diameter = max(SMALLEST_DIAMETER, annotated.diameter, LONG * annotated.length)
+        self.wider = self.diameter / annotated.diameter
         self.learner = Learner(_start(recipe), recipe.learning_rate, warm_up=WARM_UP)
         self.before: InstanceScores | None = None
         self.best: InstanceScores | None = None
@@ -210,7 +216,8 @@ class _Training:
             self.begun = time.monotonic() - self.learner.elapsed
         rng = np.random.default_rng((self.recipe.seed, self.learner.step))
         samples = [
-            sample_field(rng, self.learned, scales=SCALES) for _ in range(self.recipe.batch_size)
+            sample_field(rng, self.learned, scales=SCALES, wider=self.wider)
+            for _ in range(self.recipe.batch_size)
         ]
         batch = Fields(*(torch.cat(parts) for parts in zip(*samples, strict=True)))
         network = self.learner.network.train()
@@ -227,7 +234,7 @@ class _Training:
         running = RunningYolact(average, self.learner.device, torch.float32, {})
         config = CellsConfig(diameter=self.diameter)
         detector = CellDetector(self.learned.frames, config, running)
-        scores = self.held.score(detector, score=SCORE, overlap=OVERLAP)
+        scores = self.held.score(detector, score=SCORE, overlap=SHARED)
         self.before = self.before or scores
         self.n_worse = 0 if scores.ap > self.highest else self.n_worse + 1
         self.highest = max(self.highest, scores.ap)

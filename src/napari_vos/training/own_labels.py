@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 from skimage.measure import label, regionprops_table
 
 from napari_vos.errors import FramesError
@@ -70,6 +71,17 @@ class AnnotatedFrames:
         areas = [np.bincount(labels[labels > 0]) for labels in self.by_frame.values()]
         found = np.concatenate(areas)
         return float(2 * np.sqrt(np.median(found[found > 0]) / np.pi))
+
+    @property
+    def length(self) -> float:
+        """Median of the longer sides of the boxes around all instances, in pixels."""
+        boxes = [
+            box
+            for labels in self.by_frame.values()
+            for box in ndimage.find_objects(np.maximum(labels, 0))
+            if box is not None
+        ]
+        return float(np.median([max(span.stop - span.start for span in box) for box in boxes]))
 
     def hold_out(self, share: float) -> tuple[AnnotatedFrames, AnnotatedFrames]:
         """Return what to learn from, and what to be judged by.
