@@ -32,6 +32,8 @@ def test_it_trains_on_images_and_labels(run, run_json, asked, images, prompts):
     printed = run_json(*command, "-o", "out", "--minutes", 2, "--seed", 5)
     assert printed["weights"] == "out/mivos_propagation.safetensors"
     assert asked[-1][2] == MivosTraining(Path("out"), Path("official.pth"), minutes=2, seed=5)
+    run_json(*command, "--fusion-weights", "fusion.pth")
+    assert asked[-1][2].fusion_weights == Path("fusion.pth")
 
 
 def test_what_cannot_be_used(fails, images, prompts):

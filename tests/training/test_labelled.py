@@ -8,7 +8,8 @@ from napari_vos import FrameStack
 from napari_vos.engines.mivos_frames import normalized_image
 from napari_vos.errors import FramesError
 from napari_vos.training import labelled
-from napari_vos.training.labelled import cut_clip, gather_labelled
+from napari_vos.training.labelled import ClipStream, cut_clip, gather_labelled
+from napari_vos.training.mivos import MivosTraining
 
 
 def movie(n_frames: int = 40) -> tuple[FrameStack, np.ndarray]:
@@ -39,13 +40,22 @@ def test_the_labelled_frames_are_read_as_the_engine_sees_them():
     assert known.scale == 1
 
 
-def test_far_pairs_are_taken_where_there_is_no_nearer_one():
+def test_far_frames_are_taken_where_there_is_no_nearer_one():
     frames, labels = movie()
-    assert gather_labelled(frames, only(labels, 0, 4, 30)).pairs == ((0, 1), (1, 2))
-    assert gather_labelled(frames, only(labels, 0, 4, 20)).pairs == ((0, 1), (0, 2), (1, 2))
+    far = ((0, 1, 1), (0, 1, 2), (1, 2, 2))
+    assert gather_labelled(frames, only(labels, 0, 4, 30)).clips == far
+    near = ((0, 1, 1), (0, 1, 2), (0, 2, 2), (1, 2, 2))
+    assert gather_labelled(frames, only(labels, 0, 4, 20)).clips == near
+
+
+def test_an_object_is_on_all_frames_of_a_clip():
+    frames, labels = movie()
     mixed = only(labels, 0, 4, 8)
     mixed[4][mixed[4] > 0] = 9
-    assert gather_labelled(frames, mixed).pairs == ((0, 2),)
+    assert gather_labelled(frames, mixed).clips == ((0, 2, 2),)
+    mixed[4], mixed[8] = labels[4], np.where(labels[8] == 3, 3, 0)
+    mixed[4][mixed[4] == 3] = 0
+    assert gather_labelled(frames, mixed).clips == ((0, 1, 1), (0, 2, 2))
 
 
 def test_small_objects_are_enlarged_as_by_the_engine():
@@ -76,27 +86,42 @@ def test_a_clip_shows_its_objects_in_all_of_its_frames():
     known = gather_labelled(frames, only(labels, 0, 3, 6, 9))
     counts = set()
     for seed in range(12):
-        images, found = cut_clip(np.random.default_rng(seed), known, side=96)
+        rng = np.random.default_rng(seed)
+        images, found, times = cut_clip(rng, known, (0, 1, 3), side=96)
         assert images.shape == (1, 3, 3, 96, 96)
         assert found.shape == (1, 3, 96, 96)
+        assert times.tolist() == [[0, 3, 9]]
         n_objects = int(found.max())
         counts.add(n_objects)
+        assert set(found[0, 0].unique().tolist()) >= set(range(1, n_objects + 1))
         for plane, shown in zip(found[0], images[0, :, 0], strict=True):
-            assert set(range(1, n_objects + 1)) <= set(plane.unique().tolist())
             assert shown[plane > 0].mean() > shown[plane == 0].mean() + 0.5
     assert counts <= {1, 2}
     assert 2 in counts
 
 
-def test_the_frame_between_holds_all_objects_of_the_clip():
+def test_an_object_that_a_frame_lacks_is_not_followed_there():
     frames, labels = movie()
     given = only(labels, 0, 3, 6)
     given[3][given[3] == 3] = 0
     known = gather_labelled(frames, given)
-    for seed in range(20):
-        _, found = cut_clip(np.random.default_rng(seed), known, side=96)
-        first, between, last = (set(plane.unique().tolist()) for plane in found[0])
-        assert first == between == last
+    for seed in range(5):
+        _, found, _ = cut_clip(np.random.default_rng(seed), known, (0, 1, 2), side=96)
+        assert int(found.max()) == 1
+
+
+def test_batches_go_both_ways_and_begin_with_a_frame_of_their_own(tmp_path):
+    frames, labels = movie()
+    known = gather_labelled(frames, only(labels, 0, 3, 6))
+    recipe = MivosTraining(tmp_path, tmp_path, batch_size=30, crop=48)
+    stream = ClipStream(known, known.clips, recipe, 0)
+    images, _, times = stream.batch(np.random.default_rng(0))
+    assert images.shape == (30, 3, 3, 48, 48)
+    ways = {tuple(each) for each in times.tolist()}
+    there = {(0, 3, 3), (0, 3, 6), (0, 6, 6), (3, 6, 6)}
+    assert ways == there | {(3, 0, 0), (6, 3, 0), (6, 0, 0), (6, 3, 3)}
+    wide = MivosTraining(tmp_path, tmp_path)
+    assert ClipStream(known, known.clips, wide, 0).side == 160
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,15 +14,10 @@ from safetensors.torch import save_file
 from napari_vos import FrameStack, checkpoints
 from napari_vos.errors import FramesError, StoreError, WeightsError
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
-from napari_vos.training.labelled import gather_labelled
+from napari_vos.training.labelled import Clips, cut_clip, gather_labelled
 from napari_vos.training.loop import Learner
-from napari_vos.training.mivos import (
-    ClipStream,
-    MivosTraining,
-    hardest_pixels,
-    roll_out,
-    train,
-)
+from napari_vos.training.mivos import MivosTraining, train
+from napari_vos.training.mivos_rollout import fuse, hardest_pixels, roll_out
 from tests.golden import fill, golden_shapes
 
 
@@ -49,18 +45,27 @@ def recipe_in(folder, start, **settings):
     return MivosTraining(folder, start, **{"minutes": 1e-4, "batch_size": 1, "crop": 48} | settings)
 
 
-def test_the_loss_falls_and_statistics_stay(tmp_path, start, movie):
-    recipe = recipe_in(tmp_path, start)
+def clips_of(movie) -> Clips:
+    """One clip of the three labelled frames."""
+    known = gather_labelled(*movie)
+    return cut_clip(np.random.default_rng(0), known, (0, 1, 2), side=48)
+
+
+def learned(network, batch: Clips, losses, *, learning_rate: float) -> list[float]:
+    """The losses of some steps on the same batch."""
+    learner = Learner(network, learning_rate, warm_up=1)
+    totals = []
+    for _ in range(4):
+        found = losses(network, learner.to_device(batch), torch.Generator())
+        totals.append(found.total.item())
+        learner.learn(found, 0.0)
+    return totals
+
+
+def test_the_loss_falls_and_statistics_stay(start, movie):
     network = checkpoints.load_network("mivos_propagation", start)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    batch = ClipStream(gather_labelled(*movie), recipe, 0).batch(np.random.default_rng(0))
-    assert batch.images.shape == (1, 3, 3, 48, 48)
-    learner = Learner(network, 2e-4, warm_up=1)
-    losses = []
-    for _ in range(5):
-        found = roll_out(network, learner.to_device(batch), torch.Generator())
-        losses.append(found.total.item())
-        learner.learn(found, 0.0)
+    losses = learned(network, clips_of(movie), roll_out, learning_rate=1e-5)
     assert losses[-1] < 0.8 * losses[0]
     after = network.state_dict()
     assert all(
@@ -68,10 +73,10 @@ def test_the_loss_falls_and_statistics_stay(tmp_path, start, movie):
         for key, value in before.items()
         if "running_" in key or "num_batches" in key
     )
-    learned = {
+    changed = {
         key.split(".")[0] for key, value in before.items() if not torch.equal(after[key], value)
     }
-    assert learned == {"mask_rgb_encoder", "rgb_encoder", "kv_m_f16", "kv_q_f16", "decoder"}
+    assert changed == {"mask_rgb_encoder", "rgb_encoder", "kv_m_f16", "kv_q_f16", "decoder"}
 
 
 def test_the_hardest_pixels_alone_count():
@@ -80,15 +85,12 @@ def test_the_hardest_pixels_alone_count():
     labels = torch.zeros(10, 10, dtype=torch.int64)
     labels[:, :2] = 1
     assert hardest_pixels(probabilities, labels).item() == pytest.approx(-math.log(0.1))
-    probabilities[:, 0, :, 2:] = torch.tensor([0.0, 1.0])[:, None, None]
-    assert hardest_pixels(probabilities, labels).item() == pytest.approx(-math.log(1e-7), rel=1e-3)
+    probabilities[:, 0, :, 2:] = torch.tensor([1e-9, 1.0])[:, None, None]
+    assert hardest_pixels(probabilities, labels).item() == pytest.approx(-math.log(1e-9))
 
 
 def test_what_was_found_is_remembered_for_the_next_frame(start, movie, monkeypatch):
     network = checkpoints.load_network("mivos_propagation", start)
-    batch = ClipStream(gather_labelled(*movie), recipe_in(None, start), 0).batch(
-        np.random.default_rng(0)
-    )
     remembered, memorize = [], network.memorize
 
     def note(image, masks, others):
@@ -97,10 +99,41 @@ def test_what_was_found_is_remembered_for_the_next_frame(start, movie, monkeypat
 
     monkeypatch.setattr(network, "memorize", note)
     with torch.no_grad():
-        roll_out(network, batch, torch.Generator())
+        roll_out(network, clips_of(movie), torch.Generator())
     first, second = remembered
     assert set(first.unique().tolist()) == {0, 1}
     assert len(second.unique()) > 100
+
+
+def test_fusion_learns_from_what_a_correction_changes(start, movie):
+    propagation = checkpoints.load_network("mivos_propagation", start)
+    network = FusionNetwork()
+    fill(network, "mivos_fusion")
+    clips = clips_of(movie)._replace(times=torch.tensor([[10, 13, 14]]))
+    seen = []
+    network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments))
+    losses = learned(network, clips, partial(fuse, propagation=propagation), learning_rate=1e-2)
+    assert losses[-1] < losses[0]
+    image, old, new, attention, distance = seen[0]
+    torch.testing.assert_close(image, clips.images[0, 1:2])
+    assert not torch.equal(old, new)
+    assert 0 < attention[:, 0].max() <= 1
+    torch.testing.assert_close(distance, torch.tensor([[0.75, 0.25]]))
+    assert all(value.grad is None for value in propagation.parameters())
+
+
+def test_fusion_weights_are_trained_where_they_are_named(tmp_path, start, movie):
+    fusion = tmp_path / "fusion.safetensors"
+    save_file(fill(FusionNetwork(), "mivos_fusion"), fusion)
+    path = train(*movie, recipe_in(tmp_path / "out", start, fusion_weights=fusion))
+    found = checkpoints.identify(path)
+    assert (found.network, found.misfit) == ("mivos_fusion", "")
+    assert "fusion.safetensors" in json.loads(path.with_suffix(".json").read_text())["licence"]
+    frames, labels = movie
+    labels[4] = 0
+    with pytest.raises(FramesError, match="No object is on three labelled frames of 'folder/mov"):
+        train(frames, labels, recipe_in(tmp_path / "none", start, fusion_weights=fusion))
+    assert not (tmp_path / "none").exists()
 
 
 def test_it_writes_weights_that_the_engine_takes(tmp_path, start, movie):

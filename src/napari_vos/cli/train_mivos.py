@@ -1,4 +1,4 @@
-"""`napari-vos train mivos`: the propagation network of MiVOS learns from labelled frames."""
+"""`napari-vos train mivos`: the networks of MiVOS learn from labelled frames."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ def mivos(
     labels: Annotated[
         Path,
         typer.Option(
-            help="Masks on two of its frames or more, 0 on all others; an object has the same "
-            "label on all.",
+            help="Masks on two of its frames or more, on three for fusion, 0 on all others; an "
+            "object has the same label on all.",
             show_default=False,
         ),
     ],
     weights: Annotated[
         Path,
         typer.Option(
-            help="Propagation network to begin with, such as the authors'.", show_default=False
+            help="Propagation network to go on training, such as the authors'.",
+            show_default=False,
         ),
     ],
+    fusion_weights: Annotated[
+        Path | None,
+        typer.Option(help="Fusion network to go on training instead, on masks of the other one."),
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for checkpoint and weights.")
     ] = Path("napari-vos-mivos"),
@@ -37,7 +42,7 @@ def mivos(
     channels: Channels = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the propagation network of MiVOS on labelled frames, on the GPU if there is one.
+    """Train a network of MiVOS on labelled frames, on the GPU if there is one.
 
     Called again with the same folder, images, labels and weights, a stopped training goes on.
     """
@@ -47,7 +52,7 @@ def mivos(
     path = train(
         open_frames(images, axes=axes, channels=parse_channels(channels)),
         open_labels(labels),
-        MivosTraining(out=out, start_from=weights, minutes=minutes, seed=seed),
+        MivosTraining(out, weights, fusion_weights, minutes=minutes, seed=seed),
         report=lambda line: typer.echo(line, err=True),
     )
     report({"weights": path}, f"The weights are in '{path}'.", as_json=as_json)

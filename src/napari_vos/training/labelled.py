@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,8 +16,12 @@ from napari_vos.engines.mivos_scale import scale_for
 from napari_vos.engines.windows import crop_windows
 from napari_vos.errors import FramesError
 from napari_vos.io.labels import check_labels
+from napari_vos.networks.mivos.propagation import STRIDE
+from napari_vos.training.loop import SeededStream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_vos.frames import FrameStack
@@ -28,13 +31,16 @@ SMALLEST_AREA = 25
 """Pixels of an object to learn from."""
 
 LARGEST_GAP = 25
-"""Frames between two labelled ones of a clip at most, if there are any as near."""
+"""Frames from one labelled frame of a clip to the next at most, if there are any as near."""
 
 MOST_BYTES = 1 << 30
 """Of more labelled frames those are learned from that are spread evenly over the movie."""
 
 MOST_OBJECTS = 2
 """Of a clip, as the authors have it."""
+
+
+Triple = tuple[int, int, int]
 
 
 class Clips(NamedTuple):
@@ -47,10 +53,32 @@ class Clips(NamedTuple):
     labels
         (B, 3, S, S) int64: 0 for the background, objects from 1; all of them are in the
         first frame.
+    times
+        (B, 3) int64, which frames these are.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
+    times: torch.Tensor
+
+
+class ClipRecipe(Protocol):
+    """What a recipe says of its clips."""
+
+    @property
+    def seed(self) -> int:
+        """Of all random choices."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Clips a step."""
+        ...
+
+    @property
+    def crop(self) -> int:
+        """Side of the clips as the networks see them, in pixels."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +95,16 @@ class LabelledFrames:
         (F, 3, Y, X), normalised as MiVOS takes them.
     labels
         (F, Y, X); an object has the same label on all of them.
-    pairs
-        Indices of two frames each that share an object.
+    clips
+        Indices of three frames each that share an object, in order; where there is no
+        third one the second comes twice.
     """
 
     name: str
     times: tuple[int, ...]
     images: NDArray[np.float16]
     labels: NDArray[np.uint16]
-    pairs: tuple[tuple[int, int], ...]
+    clips: tuple[Triple, ...]
 
     @property
     def fingerprint(self) -> str:
@@ -126,31 +155,33 @@ def gather_labelled(frames: FrameStack, labels: Labels) -> LabelledFrames:
     spread = np.linspace(0, len(by_frame) - 1, min(most, len(by_frame))).astype(int)
     times = tuple(list(by_frame)[index] for index in spread)
     stack = np.stack([by_frame[t] for t in times])
-    pairs = _pairs(times, stack)
-    if not pairs:
+    clips = _clips(times, stack)
+    if not clips:
         raise FramesError(
             f"No object of {SMALLEST_AREA} pixels or more is on two labelled frames of "
             f"'{frames.name}'. Give an object the same label on all frames."
         )
     images = np.concatenate([normalized_image(frames, t).half().numpy() for t in times])
-    return LabelledFrames(frames.name, times, images, stack, pairs)
+    return LabelledFrames(frames.name, times, images, stack, clips)
 
 
-def _pairs(times: tuple[int, ...], labels: NDArray[np.uint16]) -> tuple[tuple[int, int], ...]:
-    """Return the pairs of frames that share an object; far ones only where there is no nearer."""
+def _clips(times: tuple[int, ...], labels: NDArray[np.uint16]) -> tuple[Triple, ...]:
+    """Return the clips; far frames are in them only where there is no nearer one."""
     objects = [_objects(each) for each in labels]
-    shared = [
-        (first, last)
-        for first, last in combinations(range(len(times)), 2)
-        if objects[first] & objects[last]
-    ]
-    following: dict[int, int] = {}
-    for first, last in shared:
-        following.setdefault(first, last)
+
+    def following(index: int, shared: set[int]) -> list[int]:
+        found = [later for later in range(index + 1, len(times)) if shared & objects[later]]
+        return [
+            later
+            for later in found
+            if later == found[0] or times[later] - times[index] <= LARGEST_GAP
+        ]
+
     return tuple(
-        (first, last)
-        for first, last in shared
-        if times[last] - times[first] <= LARGEST_GAP or last == following[first]
+        (first, between, last)
+        for first in range(len(times))
+        for between in following(first, objects[first])
+        for last in [between, *following(between, objects[first] & objects[between])]
     )
 
 
@@ -161,48 +192,79 @@ def _objects(labels: NDArray[np.uint16]) -> set[int]:
     return set(np.flatnonzero(large).tolist())
 
 
-def cut_clip(rng: np.random.Generator, known: LabelledFrames, *, side: int) -> Clips:
-    """Cut one clip around an object: a frame, another one, and one between or the latter again.
+def cut_clip(
+    rng: np.random.Generator, known: LabelledFrames, triple: Triple, *, side: int
+) -> Clips:
+    """Cut one clip around an object that is on three frames.
 
     Parameters
     ----------
     rng
-        Source of all choices, also of direction, size, contrast, and of a turned or
+        Source of all choices: of the objects, of size and contrast, and of a turned or
         mirrored view.
-    known
-        Where to cut.
+    known, triple
+        Where to cut, in this order.
     side
         Of the clip as the networks see it, S.
     """
-    pair = known.pairs[int(rng.integers(len(known.pairs)))]
-    first, last = pair if rng.random() < 0.5 else pair[::-1]
-    shared = _objects(known.labels[first]) & _objects(known.labels[last])
+    frames = list(triple)
+    shared = set.intersection(*(_objects(known.labels[index]) for index in frames))
     around = int(rng.choice(sorted(shared)))
     sides = side / known.scale * np.exp(rng.normal(0, 0.1, 3))
-    pixels = np.argwhere(known.labels[first] == around)
-    middle = (pixels.min(axis=0) + pixels.max(axis=0)) / 2 + rng.normal(0, 0.1 * sides[0], 2)
+    pixels = np.argwhere(known.labels[frames[0]] == around)
+    middle = pixels[rng.integers(len(pixels))] + rng.uniform(-0.2, 0.2, 2) * sides[0]
     window = tuple(
         slice(max(0, int(at - sides[0] / 2)), max(0, int(at + sides[0] / 2))) for at in middle
     )
-    others = sorted(shared & _objects(known.labels[first][window]) - {around})
+    others = sorted(shared & _objects(known.labels[frames[0]][window]) - {around})
     ids = [around, *rng.permutation(others)[: MOST_OBJECTS - 1].tolist()]
-    step = 1 if last > first else -1
-    between = [
-        index
-        for index in range(first + step, last + step, step)
-        if np.isin(ids, known.labels[index]).all()
-    ]
-    chosen = [first, int(rng.choice(between)), last]
     drift = rng.normal(0, 0.02 * sides[0], (3, 2))
     places = torch.from_numpy(middle + drift).float(), torch.from_numpy(sides).float()
-    masks = known.labels[chosen][:, None] == np.array(ids)[:, None, None]
-    images = torch.from_numpy(known.images[chosen].astype(np.float32))
+    masks = known.labels[frames][:, None] == np.array(ids)[:, None, None]
+    images = torch.from_numpy(known.images[frames].astype(np.float32))
     seen = crop_windows(images, *places, size=side)
     inside = crop_windows(torch.from_numpy(masks.astype(np.float32)), *places, size=side) > 0.5
-    labels = (inside * torch.arange(1, len(ids) + 1)[:, None, None]).sum(dim=1)
+    inside = inside[:, inside[0].flatten(1).any(dim=1)]
+    labels = (inside * torch.arange(1, inside.shape[1] + 1)[:, None, None]).sum(dim=1)
     seen = seen * float(np.exp(rng.normal(0, 0.1))) + float(rng.normal(0, 0.1))
     turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
     seen, labels = (torch.rot90(part, turns, (-2, -1)) for part in (seen, labels))
     if mirrored:
         seen, labels = seen.flip(-1), labels.flip(-1)
-    return Clips(seen[None], labels[None])
+    times = torch.tensor([known.times[index] for index in frames])
+    return Clips(seen[None], labels[None], times[None])
+
+
+class ClipStream(SeededStream[Clips]):
+    """An endless stream of random batches, forward and backward in time.
+
+    Parameters
+    ----------
+    known
+        What to cut clips from.
+    triples
+        Which of its clips.
+    recipe
+        How.
+    start
+        Number of the first batch.
+    """
+
+    def __init__(
+        self, known: LabelledFrames, triples: Sequence[Triple], recipe: ClipRecipe, start: int
+    ) -> None:
+        super().__init__(recipe.seed, start)
+        self.known, self.triples, self.batch_size = known, triples, recipe.batch_size
+        longest = max(known.labels.shape[1:]) * known.scale
+        self.side = min(recipe.crop, int(longest)) // STRIDE * STRIDE or STRIDE
+
+    def batch(self, rng: np.random.Generator) -> Clips:
+        """Return one batch; see `SeededStream`."""
+        clips = []
+        for _ in range(self.batch_size):
+            triple = self.triples[int(rng.integers(len(self.triples)))]
+            if rng.random() < 0.5:
+                last, between, first = triple
+                triple = first, last if between == first else between, last
+            clips.append(cut_clip(rng, self.known, triple, side=self.side))
+        return Clips(*(torch.cat(part) for part in zip(*clips, strict=True)))
