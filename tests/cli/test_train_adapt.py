@@ -31,7 +31,7 @@ def test_weights_and_what_was_found_are_written(run, asked, images, prompts, tmp
     assert code == 0, progress
     assert asked == [[0]]
     assert out.stat().st_size > 0
-    assert printed.startswith("Kept: the loss went from ")
+    assert printed.startswith("Kept: from frame 0 to frame 7 and back, J was ")
     assert printed.endswith(f"The weights are in '{out}'.\n")
     assert progress.startswith("  0%  step 0  loss ")
 
@@ -46,7 +46,7 @@ def test_two_frames_with_masks_are_compared(
     arguments = ("--labels", prompts, "--labels", other, "-o", out, "--minutes", "0.01")
     printed = run_json("train", "adapt", images, *arguments)
     comparison = printed["comparison"]
-    assert (comparison["start"], comparison["end"]) == (0, 3)
+    assert comparison["way"] == [0, 3]
     assert comparison["before"] == comparison["after"]
     assert printed["weights"] == str(out)
     assert printed["loss_after"] < printed["loss_before"]

@@ -36,20 +36,27 @@ if TYPE_CHECKING:
 ADAPTABLE = ("compact", "mast")
 """Engines whose weights can be adapted."""
 
+FRAMES_THERE_AND_BACK = 8
+"""How far masks are propagated before they turn round."""
+
+MOST_COMPARED = 50
+"""Objects whose masks are compared; of more, as many are taken from all over the frame."""
+
 
 class Comparison(NamedTuple):
     """What the user's own frames say of adapted weights.
 
     Attributes
     ----------
-    start, end
-        The masks of one frame were propagated to the other, from which nothing was learned.
+    way
+        The user's masks of the first frame were propagated to the next one, from there anew
+        with what had been found, and so on; those on the last frame were compared with the
+        user's. Nothing was learned from the last frame unless it is the first one again.
     before, after
         Mean J of the objects there, with the weights before and with the adapted ones.
     """
 
-    start: int
-    end: int
+    way: tuple[int, ...]
     before: float
     after: float
 
@@ -92,12 +99,13 @@ class AdaptOutcome:
             return " ".join(parts)
         kept = "Not kept" if self.weights is None else "Kept"
         if self.comparison is None:
-            why = f"the loss went from {self.start_loss:.3g} to {self.loss:.3g}; mark a second "
+            why = f"the loss went from {self.start_loss:.3g} to {self.loss:.3g}; mark a "
             why += "frame to have masks compared."
         else:
-            start, end, before, after = self.comparison
-            why = f"from frame {start} to frame {end}, J was {before:.3f} and is {after:.3f} with "
-            why += "the adapted weights."
+            way, before, after = self.comparison
+            back = " and back" if way[0] == way[-1] else ""
+            why = f"from frame {way[0]} to frame {way[1]}{back}, J was {before:.3f} and is "
+            why += f"{after:.3f} with the adapted weights."
         parts.append(f"{kept}: {why}")
         return " ".join(parts)
 
@@ -156,21 +164,20 @@ class StackAdaptation:
             too short.
         """
         annotated = dict(user_labels(self._ledger))
-        pair = _nearest_pair(annotated)
-        shown = dict(annotated)
-        if pair is not None:
-            del shown[pair[1]]
+        way = _way_to_compare(annotated, self._frames.n_frames)
+        shown = {t: labels for t, labels in annotated.items() if way is None or t != way[-1]}
+        shown = shown or annotated
         # Here and not above, since training loads torch.
         from napari_vos.training.adapt import Adaptation
 
         learning = Adaptation(self._lessons(shown), minutes=self._minutes, seed=self._seed)
         before = None
-        if pair is not None:
-            before = yield from self._try(annotated, pair, self._start_from)
+        if way is not None:
+            before = yield from self._try(annotated, way, self._start_from)
         try:
             yield from learning.run()
         finally:
-            self.outcome = self._judge(learning, annotated, pair, before)
+            self.outcome = self._judge(learning, annotated, way, before)
 
     def _lessons(self, annotated: Mapping[int, NDArray[np.uint16]]) -> Lessons[Any]:
         from napari_vos.checkpoints import resolve
@@ -195,7 +202,7 @@ class StackAdaptation:
         self,
         learning: Adaptation,
         annotated: Mapping[int, NDArray[np.uint16]],
-        pair: tuple[int, int] | None,
+        way: tuple[int, ...] | None,
         before: float | None,
     ) -> AdaptOutcome:
         """Compare, and keep the weights if they make nothing worse."""
@@ -204,10 +211,10 @@ class StackAdaptation:
             content = learning.weights()
             name = f"{self._choice.name}-{hashlib.sha256(content).hexdigest()[:12]}"
             weights = self._ledger.folder.write_weights(name, content)
-            if pair is not None and before is not None:
+            if way is not None and before is not None:
                 adapted = replace(self._start_from, weights=weights)
-                after = _result(self._try(annotated, pair, adapted))
-                comparison = Comparison(*pair, before, after)
+                after = _result(self._try(annotated, way, adapted))
+                comparison = Comparison(way, before, after)
             if comparison is None or comparison.after >= comparison.before:
                 kept = weights
             else:
@@ -242,26 +249,36 @@ class StackAdaptation:
     def _try(
         self,
         annotated: Mapping[int, NDArray[np.uint16]],
-        pair: tuple[int, int],
+        way: tuple[int, ...],
         choice: EngineChoice,
     ) -> Generator[AdaptProgress, None, float]:
-        """Return mean J on the second frame of a pair, propagated to from the first one."""
+        """Return mean J on the last frame of a way."""
+        first, last = annotated[way[0]], annotated[way[-1]]
+        compared = _spread(_shared(first, last), MOST_COMPARED)
+        masks = np.where(np.isin(first, compared), first, 0)
+        for start, end in pairwise(way):
+            masks = yield from self._carry(masks, start, end, choice)
+        return fmean(region_similarity(masks == i, last == i) for i in compared)
+
+    def _carry(
+        self, masks: NDArray[np.uint16], start: int, end: int, choice: EngineChoice
+    ) -> Generator[AdaptProgress, None, NDArray[np.uint16]]:
+        """Return the (Y, X) masks of frame `start` as they are on frame `end`."""
         from napari_vos.training.adapt import AdaptProgress
 
-        start, end = pair
+        object_ids = _shared(masks, masks)
+        if not object_ids:
+            return masks
         about = {"id": uuid.uuid4().hex, "frames": describe_frames(self._frames)}
         with closing(Ledger(SessionFolder.create(None, about), undo_bytes=0)) as trial:
-            shared = _shared(annotated[start], annotated[end])
-            masks = np.where(np.isin(annotated[start], shared), annotated[start], 0)
-            actions.add_mask(trial, MaskPrompt(start, masks, tuple(shared)))
-            reach = Reach((min(pair), max(pair)))
+            actions.add_mask(trial, MaskPrompt(start, masks, tuple(object_ids)))
+            reach = Reach((min(start, end), max(start, end)))
             planner = RoundPlanner(trial, self._frames, choice)
             planner.estimate(reach)  # shrinks batches to the memory there is
             with closing(run_round(trial, *planner.open(reach))) as frames:
                 for _ in frames:
                     yield AdaptProgress(0, 0.0, None)
-            found = trial.labels(end)
-        return fmean(region_similarity(found == i, annotated[end] == i) for i in shared)
+            return trial.labels(end)
 
 
 def _result(steps: Generator[object, None, float]) -> float:
@@ -282,12 +299,31 @@ def user_labels(ledger: Ledger) -> Iterator[tuple[int, NDArray[np.uint16]]]:
             yield t, np.where(np.isin(labels, ids), labels, 0).astype(np.uint16)
 
 
-def _nearest_pair(annotated: Mapping[int, NDArray[np.uint16]]) -> tuple[int, int] | None:
-    """Return the two frames nearest to each other of those that follow and share an object."""
+def _way_to_compare(
+    annotated: Mapping[int, NDArray[np.uint16]], n_frames: int
+) -> tuple[int, ...] | None:
+    """Return the frames to propagate between, see `Comparison`; None if no object is marked.
+
+    To the nearest marked frame with an object in common, or some frames away and back:
+    what has moved there must come to lie where the user marked it (cycle consistency,
+    Wang, Jabri, Efros, CVPR 2019).
+    """
     pairs = [pair for pair in pairwise(annotated) if _shared(*(annotated[t] for t in pair))]
-    return min(pairs, key=lambda pair: pair[1] - pair[0], default=None)
+    if pairs:
+        return min(pairs, key=lambda pair: pair[1] - pair[0])
+    numbers = {t: len(_shared(labels, labels)) for t, labels in annotated.items()}
+    start = max(numbers, key=numbers.__getitem__, default=None)
+    if start is None or not numbers[start]:
+        return None
+    after, before = min(n_frames - 1, start + FRAMES_THERE_AND_BACK), start - FRAMES_THERE_AND_BACK
+    return start, after if after - start >= start - max(0, before) else max(0, before), start
 
 
 def _shared(one: NDArray[np.uint16], other: NDArray[np.uint16]) -> list[int]:
     both = np.intersect1d(one, other)
     return [int(i) for i in both if i]
+
+
+def _spread(object_ids: list[int], most: int) -> list[int]:
+    step = max(1.0, len(object_ids) / most)
+    return [object_ids[int(k * step)] for k in range(min(most, len(object_ids)))]
