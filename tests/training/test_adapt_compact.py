@@ -72,7 +72,7 @@ def test_what_nothing_can_be_learned_from_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FramesError, match="one frame alone"):
         CompactLessons(FrameStack(image[None], axes="TYX"), {0: labels}, weights)
     with pytest.raises(FramesError, match="constant"):
-        CompactLessons(FrameStack(np.ones((3, *SHAPE)), axes="TYX"), {0: labels}, weights)
+        CompactLessons(FrameStack(np.ones((3, *image.shape)), axes="TYX"), {0: labels}, weights)
 
 
 def test_frames_smaller_than_a_window_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
