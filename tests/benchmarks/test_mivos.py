@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -55,6 +57,22 @@ def test_operations_grow_with_objects_and_memories():
     assert two > one
     assert three - two == pytest.approx(two - one)
     assert count((64, 64), 2, 5) - count((64, 64), 2, 1) == 2 * 2 * 4 * 16**2 * 128
+
+
+def test_the_encoders_of_compiled_networks_become_graphs():
+    parts = {name: Mock() for name in ("rgb_encoder", "mask_rgb_encoder", "decoder")}
+    asked = []
+
+    def load(name, path):
+        asked.append((name, path))
+        return SimpleNamespace(**parts)
+
+    network = importlib.import_module("mivos_cases").compiled(load)("propagation", "file")
+    assert asked == [("propagation", "file")]
+    assert network.decoder is parts["decoder"]
+    for name, part in parts.items():
+        mode = {} if name == "decoder" else {"mode": "reduce-overhead"}
+        part.compile.assert_called_once_with(**mode)
 
 
 @pytest.mark.parametrize("memory_profile", [2, 3])
