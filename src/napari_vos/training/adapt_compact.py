@@ -60,7 +60,7 @@ class CompactLessons:
     """
 
     name = "compact"
-    learning_rate = 2e-4
+    learning_rate = 1e-4
     batch_size = 4
     clip_bytes = 96 << 20
     length = 6
