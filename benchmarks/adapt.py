@@ -43,6 +43,8 @@ def measure(folder: Path, minutes: float, seed: int, options: dict[str, Any]) ->
         "cpu_minutes": cpu / 60,
         "steps": outcome.steps,
         "diverged": outcome.diverged,
+        "kept": outcome.weights is not None,
+        "comparison": outcome.comparison and outcome.comparison._asdict(),
         "losses": losses,
     }
 
@@ -77,7 +79,8 @@ def main() -> None:
             f"{name:15} J {figures['before']['J']:.3f} -> {figures['after']['J']:.3f}  "
             f"({figures['gain']:+.3f})  ghosts {figures['before']['ghosts']:.3f} -> "
             f"{figures['after']['ghosts']:.3f}  {figures['steps']} steps in "
-            f"{figures['wall_minutes']:.1f} min, {figures['cpu_minutes']:.1f} of CPU",
+            f"{figures['wall_minutes']:.1f} min, {figures['cpu_minutes']:.1f} of CPU, "
+            f"{'kept' if figures['kept'] else 'not kept'}: {figures['comparison']}",
             file=sys.stderr,
         )
     gains = [figures["gain"] for figures in sequences.values()]
