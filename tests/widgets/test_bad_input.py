@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,4 +149,45 @@ def test_layers_removed_meanwhile_lose_nothing(window: Any, factory: Any, tmp_pa
     assert str(tmp_path / "session") in window.notices
     assert not viewer.layers
     widget.open_session(tmp_path / "session")
+    assert window.ids_by_frame == [{1, 7}] * 12
+
+
+def test_layers_may_be_renamed_meanwhile(window: Any, factory: Any) -> None:
+    renamed = threading.Event()
+    factory.look = lambda frames, t: t == 5 and renamed.wait(120)
+
+    def rename(progress: Any, _: str) -> None:
+        if progress.n_done == 3:
+            for index, layer in enumerate(window.viewer.layers):
+                layer.name = f"layer {index}"
+            renamed.set()
+
+    window.press("propagate")
+    window.widget.run.progressed.connect(rename)
+    assert window.finish() is Finish.COMPLETED
+    assert window.ids_by_frame == [{1, 7}] * 12
+    window.press("undo")
+    assert window.finish() is Finish.COMPLETED
+    assert window.ids_by_frame == [{1, 7}] + [set()] * 11
+
+
+def test_two_windows_at_once(
+    window: Any, make_napari_viewer: Any, add_widget: Any, images: np.ndarray, masks: np.ndarray
+) -> None:
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    viewer = make_napari_viewer()
+    viewer.add_image(images, name="phase")
+    viewer.add_labels(masks, name="masks")
+    other = add_widget(viewer)  # in the same folder
+    other.press("propagate")
+    assert other.finish() is Finish.FAILED
+    assert "is open elsewhere" in other.notices
+    other.widget.form.folder.value = other.widget.form.folder.value.with_name("another")
+    other.press("propagate")
+    assert other.finish() is Finish.COMPLETED
+    other.widget.draw.object_id.value = 7
+    other.press("delete")
+    assert other.finish() is Finish.COMPLETED
+    assert other.ids_by_frame == [{1}] * 12
     assert window.ids_by_frame == [{1, 7}] * 12

@@ -40,6 +40,9 @@ def test_pressing_propagate_fills_all_frames(window: Any) -> None:
     assert widget.status.value.startswith("Done. Changed: 11 frames, 2 objects, ")
     assert widget.propagate.enabled
     assert not widget.cancel.enabled
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    assert widget.status.value == "Nothing was left to propagate."
 
 
 def test_the_estimate_is_shown_and_warnings_are_told(

@@ -202,6 +202,8 @@ class Desk:
             # What masks have interrupted goes on.
             self._waiting.pop("propagate", None)
         self.corrections.put_back(*self._taken)
+        if isinstance(job, Job) and self.run is not None and self.run.latest is None:
+            done = "Nothing was left to propagate."
         self.ended.emit(finish, done)
         then(finish)
         QTimer.singleShot(0, self._go_on)

@@ -131,9 +131,13 @@ class OpenSessions:
             session = self._choose(job)
             yield session
             _tell(session, job, painted)
+            is_changed = False
             with closing(session.propagate(frames=job.frames, direction=job.direction)) as results:
-                yield from results
-            yield session.changes()
+                for progress in results:
+                    is_changed = True
+                    yield progress
+            if is_changed:
+                yield session.changes()
 
     def draw(self, job: DrawJob) -> Generator[Session]:
         """Make masks in a worker: yield the session, then do it.

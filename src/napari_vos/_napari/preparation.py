@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_vos.errors import NapariVosError
 from napari_vos.frames import FrameStack
-from napari_vos.session import Session
+from napari_vos.prompts import draw, point_prompt
+from napari_vos.session.engine import EngineChoice
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,8 +24,9 @@ def prepare(interactor: EngineOptions) -> Generator[None]:
     What can't be used is told when something is drawn.
     """
     chosen = vars(interactor).copy()
-    images = np.random.default_rng(0).random((2, 64, 64), np.float32)
-    with suppress(NapariVosError), Session(FrameStack(images, axes="TYX")) as session:
-        session.choose_interactor(chosen.pop("engine"), **chosen)
-        session.add_points(0, {1: (32, 32)})
+    frames = FrameStack(np.random.default_rng(0).random((2, 64, 64), np.float32), axes="TYX")
+    with suppress(NapariVosError):
+        made = EngineChoice(chosen.pop("engine"), **chosen).create_interactor(frames)
+        drawing = draw([point_prompt(0, 1, (32, 32))], frames.shape)
+        made.segment(drawing, np.zeros(frames.shape, np.uint16))
     yield

@@ -44,6 +44,11 @@ class Run(Background):
         Whether the view moves along.
     is_heard
         Whether the session is told of strokes on its results, so that they can be painted.
+
+    Attributes
+    ----------
+    latest
+        The frame that was finished last; None if none was.
     """
 
     opened: ClassVar[Signal] = Signal(Session)
@@ -69,7 +74,7 @@ class Run(Background):
         self._viewer: ViewerModel | None = viewer
         self._image = image
         self._results: ResultLayer | None = None
-        self._latest: int | None = None
+        self.latest: int | None = None
         self._told_removed = False
         self._pace = Pace()
         self._timer = QTimer()
@@ -110,7 +115,7 @@ class Run(Background):
             return
         if self._results is not None:
             self._results.note(result.t)
-        self._latest = result.t
+        self.latest = result.t
         self.progressed.emit(result, self._pace.describe(result))
 
     def _refresh(self) -> None:
@@ -123,7 +128,7 @@ class Run(Background):
                 "The results layer was removed. The run goes on, and nothing is lost: all is in "
                 f"'{self._results.folder}'. Drop that folder onto the window to see it again."
             )
-        self._results.refresh(follow=self.follow, latest=self._latest)
+        self._results.refresh(follow=self.follow, latest=self.latest)
 
     def _close(self, _: object = None) -> None:
         self._timer.stop()

@@ -25,11 +25,10 @@ from napari_vos._napari.snapshot import (
     show_frame,
     shown_frame,
     take_image,
-    take_prompts,
 )
 from napari_vos.errors import FramesError
-from napari_vos.prompts import draw
 from napari_vos.session import Finish
+from napari_vos.widgets.chosen import Chosen
 from napari_vos.widgets.controls import Controls
 from napari_vos.widgets.display import Display
 from napari_vos.widgets.draw import DrawPanel
@@ -38,12 +37,10 @@ from napari_vos.widgets.layout import make_tabs
 from napari_vos.widgets.newcomers import NewcomersPanel
 from napari_vos.widgets.objects import ObjectsPanel
 from napari_vos.widgets.review import ReviewPanel
-from napari_vos.widgets.steps import Aim, Steps
+from napari_vos.widgets.steps import Steps
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels
-    from numpy.typing import NDArray
 
     from napari_vos._napari.desk import Then
     from napari_vos._napari.run import Run
@@ -80,11 +77,13 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         super().__init__(widgets=[self.form.layers, *rows], labels=False)
         self._viewer = napari_viewer
         self._desk = Desk(napari_viewer)
-        self._display = Display(napari_viewer, self._desk, self._aim)
+        self._chosen = Chosen(napari_viewer, self.form, self.draw, self._desk)
+        aim = self._chosen.aim
+        self._display = Display(napari_viewer, self._desk, aim)
         self.timeline = self._display.timeline
-        self._steps = Steps(napari_viewer, self._desk, self._aim, controls.tell)
+        self._steps = Steps(napari_viewer, self._desk, aim, controls.tell)
         self.newcomers = NewcomersPanel(
-            napari_viewer, self._desk, self._aim, controls.tell, lambda: self.form.frames
+            napari_viewer, self._desk, aim, controls.tell, lambda: self.form.frames
         )
         panels = {
             "Draw": self.draw,
@@ -170,27 +169,10 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
 
     def _start(self) -> None:
         with told():
-            job = self._take_job()
+            job = self._chosen.take()
             self._pause.stop()
             self._steps.checked.clear()
             self._desk.propagate(job)
-
-    def _take_job(self) -> Job:
-        form = self.form
-        image, layer = take_image(form.image.value), form.labels.value
-        user_frames = UserFrames(form.user_frames.value)
-        prompts = None
-        if layer is not None and METADATA in layer.metadata:
-            t = shown_frame(image, self._viewer)
-            if user_frames is UserFrames.SHOWN and t is not None:
-                self._desk.corrections.note(Path(layer.metadata[METADATA]["session"]), [t])
-        elif user_frames is not UserFrames.DRAWN and not self._is_only_drawn(layer):
-            prompts = take_prompts(layer, image, self._viewer, user_frames)
-        return Job(image, prompts, form.options, form.frames, form.direction.value, self._folder)
-
-    def _is_only_drawn(self, layer: Labels | None) -> bool:
-        """Return whether what is painted on a layer are strokes, of which masks are made."""
-        return layer is not None and layer is self.draw.layer.value
 
     def hand_over(self) -> tuple[OpenSessions, Job]:
         """Return what is chosen for other work on its session, with or without labels.
@@ -202,9 +184,9 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         """
         if self.form.labels.value is None:
             image = take_image(self.form.image.value)
-            job = Job(image, None, self.form.options, folder=self._folder)
+            job = Job(image, None, self.form.options, folder=self._chosen.folder)
         else:
-            job = self._take_job()
+            job = self._chosen.take()
         return self._desk.sessions, self._desk.with_corrections(job)
 
     def refresh(self) -> None:
@@ -217,12 +199,10 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             self._desk.draw(partial(self._read_drawn, again))
 
     def _read_drawn(self, again: bool) -> tuple[DrawJob, Then] | None:
-        image = take_image(self.form.image.value)
-        found = self.draw.read(self.form.image.value, image, again=again)
+        found = self._chosen.take_drawn(again=again)
         if found is None:
             return None
-        strokes, taken = found
-        job = DrawJob(image, taken.drawings, self.draw.chosen, self.form.options, self._folder)
+        job, strokes, taken = found
 
         def keep(finish: Finish) -> None:
             # What was refused isn't tried again with each stroke to come.
@@ -250,8 +230,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
 
     def _propagate_corrections(self) -> None:
         with told():
-            image, form = take_image(self.form.image.value), self.form
-            job = Job(image, None, form.options, form.frames, form.direction.value, self._folder)
+            job = self._chosen.take_rest()
             self._steps.checked.clear()
             self._desk.propagate(job)
 
@@ -295,7 +274,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
 
     def _fit_buttons(self) -> None:
         """Enable what can be pressed now, and show the session that is chosen."""
-        aim = self._aim()
+        aim = self._chosen.aim()
         can = aim is not None and not self._desk.is_running
         self.cancel.enabled = self._desk.is_running
         self.undo.enabled = can and aim is not None and aim.session.can_undo
@@ -315,25 +294,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._show_current()
         self.newcomers.fit()
 
-    # What is chosen
-
-    @property
-    def _folder(self) -> Path | None:
-        """The session that is named, or whose results are chosen."""
-        layer = self.form.labels.value
-        own = None if layer is None else layer.metadata.get(METADATA)
-        return self.form.session_folder or (Path(own["session"]) if own else None)
-
-    def _aim(self) -> Aim | None:
-        """Return the session on what is chosen, if it's open here, and where the user is."""
-        try:
-            image = take_image(self.form.image.value)
-        except FramesError:
-            return None
-        session = self._desk.sessions.find(image, self._folder)
-        t = shown_frame(image, self._viewer)
-        object_id = int(self.draw.object_id.value)
-        return None if session is None else Aim(image, session, t, object_id)
+    # Pressed buttons
 
     def _pick(self, object_id: int) -> None:
         self.draw.object_id.value = object_id
@@ -348,21 +309,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
 
     def _split(self) -> None:
         with told():
-            self._steps.split(self._parts())
-
-    def _parts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-        """Return the new strokes on the two parts of the current object; None without any."""
-        aim = self._aim()
-        if aim is None or self.draw.layer.value is None:
-            return None
-        found = self.draw.read(self.form.image.value, aim.image, again=False)
-        if found is None or aim.t not in found[1].drawings:
-            return None
-        strokes, taken = found
-        _, n_rows, n_columns = aim.session.labels.shape
-        lines = draw(taken.drawings[aim.t].prompts, (n_rows, n_columns))
-        strokes.keep(taken)
-        return lines.inside(aim.object_id), lines.outside(aim.object_id)
+            self._steps.split(self._chosen.take_parts())
 
     def _add_labels(self) -> None:
         with told():
@@ -390,7 +337,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             labels = next(layer for layer in layers if METADATA in layer.metadata)
             self.form.labels.value = labels
             self.form.user_frames.value = str(UserFrames.SHOWN)
-            self._desk.show(self._take_job())
+            self._desk.show(self._chosen.take())
 
     def _leave(self) -> None:
         """Hear no more of keys, layers and runs: what would show it is gone."""

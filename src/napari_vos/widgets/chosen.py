@@ -1,0 +1,140 @@
+"""What the fields of the Propagate widget say, taken for work. Main thread only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_vos._napari.job import DrawJob, Job
+from napari_vos._napari.snapshot import (
+    METADATA,
+    UserFrames,
+    shown_frame,
+    take_image,
+    take_prompts,
+)
+from napari_vos.errors import FramesError
+from napari_vos.prompts import draw
+from napari_vos.widgets.steps import Aim
+
+if TYPE_CHECKING:
+    import numpy as np
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_vos._napari.desk import Desk
+    from napari_vos._napari.strokes import Strokes, Taken
+    from napari_vos.widgets.draw import DrawPanel
+    from napari_vos.widgets.form import PropagateForm
+
+
+class Chosen:
+    """Takes jobs of what is chosen and drawn.
+
+    Parameters
+    ----------
+    viewer
+        The window.
+    form, draw
+        The fields.
+    desk
+        What holds the sessions.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, form: PropagateForm, draw: DrawPanel, desk: Desk
+    ) -> None:
+        self._viewer = viewer
+        self._form = form
+        self._draw = draw
+        self._desk = desk
+
+    @property
+    def folder(self) -> Path | None:
+        """The session that is named, or whose results are chosen."""
+        layer = self._form.labels.value
+        own = None if layer is None else layer.metadata.get(METADATA)
+        return self._form.session_folder or (Path(own["session"]) if own else None)
+
+    def aim(self) -> Aim | None:
+        """Return the session on what is chosen, if it's open here, and where the user is."""
+        try:
+            image = take_image(self._form.image.value)
+        except FramesError:
+            return None
+        session = self._desk.sessions.find(image, self.folder)
+        t = shown_frame(image, self._viewer)
+        object_id = int(self._draw.object_id.value)
+        return None if session is None else Aim(image, session, t, object_id)
+
+    def take(self) -> Job:
+        """Return what a press of Propagate means.
+
+        Raises
+        ------
+        NapariVosError
+            If the layers can't be used.
+        """
+        form = self._form
+        image, layer = take_image(form.image.value), form.labels.value
+        user_frames = UserFrames(form.user_frames.value)
+        prompts = None
+        if layer is not None and METADATA in layer.metadata:
+            t = shown_frame(image, self._viewer)
+            if user_frames is UserFrames.SHOWN and t is not None:
+                self._desk.corrections.note(Path(layer.metadata[METADATA]["session"]), [t])
+        elif user_frames is not UserFrames.DRAWN and not self._is_only_drawn(layer):
+            prompts = take_prompts(layer, image, self._viewer, user_frames)
+        return Job(image, prompts, form.options, form.frames, form.direction.value, self.folder)
+
+    def take_rest(self) -> Job:
+        """Return the propagation of what the session was told, or is about to be.
+
+        Raises
+        ------
+        FramesError
+            If the images can't be used.
+        """
+        image, form = take_image(self._form.image.value), self._form
+        return Job(image, None, form.options, form.frames, form.direction.value, self.folder)
+
+    def take_drawn(self, *, again: bool) -> tuple[DrawJob, Strokes, Taken] | None:
+        """Return what is drawn and no mask was made of yet; None if nothing is.
+
+        Raises
+        ------
+        NapariVosError
+            If the layers can't be used.
+        """
+        image = take_image(self._form.image.value)
+        found = self._draw.read(self._form.image.value, image, again=again)
+        if found is None:
+            return None
+        options = self._form.options
+        job = DrawJob(image, found[1].drawings, self._draw.chosen, options, self.folder)
+        return job, *found
+
+    def take_parts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Return the new strokes on the two parts of the current object; None without any.
+
+        Raises
+        ------
+        PromptError
+            If they can't be used.
+        """
+        aim = self.aim()
+        if aim is None or self._draw.layer.value is None:
+            return None
+        found = self._draw.read(self._form.image.value, aim.image, again=False)
+        if found is None or aim.t not in found[1].drawings:
+            return None
+        strokes, taken = found
+        _, n_rows, n_columns = aim.session.labels.shape
+        lines = draw(taken.drawings[aim.t].prompts, (n_rows, n_columns))
+        strokes.keep(taken)
+        return lines.inside(aim.object_id), lines.outside(aim.object_id)
+
+    def _is_only_drawn(self, layer: Labels | None) -> bool:
+        """Return whether what is painted on a layer are strokes, of which masks are made."""
+        return layer is not None and layer is self._draw.layer.value
