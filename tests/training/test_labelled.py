@@ -124,6 +124,16 @@ def test_batches_go_both_ways_and_begin_with_a_frame_of_their_own(tmp_path):
     assert ClipStream(known, known.clips, wide, 0).side == 160
 
 
+def test_objects_as_thin_as_a_pixel_are_in_every_clip():
+    frames, labels = movie()
+    thin = np.zeros_like(labels)
+    thin[[0, 3], 10, 20:90] = 1
+    known = gather_labelled(frames, thin)
+    for seed in range(10):
+        _, found, _ = cut_clip(np.random.default_rng(seed), known, (0, 1, 1), side=32)
+        assert int(found[0, 0].max()) == 1
+
+
 @pytest.mark.parametrize(
     ("times", "message"),
     [((), "0 of the frames of 'movie.tif' have labels"), ((7,), "1 of the frames")],

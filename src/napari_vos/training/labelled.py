@@ -33,7 +33,7 @@ SMALLEST_AREA = 25
 LARGEST_GAP = 25
 """Frames from one labelled frame of a clip to the next at most, if there are any as near."""
 
-MOST_BYTES = 1 << 30
+MOST_FRAMES, MOST_BYTES = 200, 1 << 30
 """Of more labelled frames those are learned from that are spread evenly over the movie."""
 
 MOST_OBJECTS = 2
@@ -151,7 +151,7 @@ def gather_labelled(frames: FrameStack, labels: Labels) -> LabelledFrames:
             f"{len(by_frame)} of the frames of '{frames.name}' have labels, and MiVOS learns how "
             "objects go from one frame to another. Label the same objects on two frames or more."
         )
-    most = max(2, MOST_BYTES // (6 * shape[1] * shape[2]))
+    most = max(2, min(MOST_FRAMES, MOST_BYTES // (6 * shape[1] * shape[2])))
     spread = np.linspace(0, len(by_frame) - 1, min(most, len(by_frame))).astype(int)
     times = tuple(list(by_frame)[index] for index in spread)
     stack = np.stack([by_frame[t] for t in times])
@@ -170,12 +170,13 @@ def _clips(times: tuple[int, ...], labels: NDArray[np.uint16]) -> tuple[Triple, 
     objects = [_objects(each) for each in labels]
 
     def following(index: int, shared: set[int]) -> list[int]:
-        found = [later for later in range(index + 1, len(times)) if shared & objects[later]]
-        return [
-            later
-            for later in found
-            if later == found[0] or times[later] - times[index] <= LARGEST_GAP
-        ]
+        found: list[int] = []
+        for later in range(index + 1, len(times)):
+            if found and times[later] - times[index] > LARGEST_GAP:
+                break
+            if shared & objects[later]:
+                found.append(later)
+        return found
 
     return tuple(
         (first, between, last)
@@ -187,7 +188,7 @@ def _clips(times: tuple[int, ...], labels: NDArray[np.uint16]) -> tuple[Triple, 
 
 def _objects(labels: NDArray[np.uint16]) -> set[int]:
     """Return the labels with `SMALLEST_AREA` or more."""
-    large = np.bincount(labels.ravel()) >= SMALLEST_AREA
+    large = np.bincount(labels.ravel(), minlength=1) >= SMALLEST_AREA
     large[0] = False
     return set(np.flatnonzero(large).tolist())
 
@@ -225,6 +226,8 @@ def cut_clip(
     seen = crop_windows(images, *places, size=side)
     inside = crop_windows(torch.from_numpy(masks.astype(np.float32)), *places, size=side) > 0.5
     inside = inside[:, inside[0].flatten(1).any(dim=1)]
+    if not inside.shape[1]:  # as thin as a pixel, and lost between those of the clip
+        return cut_clip(rng, known, triple, side=side)
     labels = (inside * torch.arange(1, inside.shape[1] + 1)[:, None, None]).sum(dim=1)
     seen = seen * float(np.exp(rng.normal(0, 0.1))) + float(rng.normal(0, 0.1))
     turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
