@@ -69,7 +69,7 @@ def test_mast_recipe(run_json, mast_recipes, tmp_path):
 
 def test_mast_defaults_are_those_of_the_recipe(run, fails, mast_recipes):
     assert run("train", "mast")[0] == 0
-    assert mast_recipes == [mast.MastTraining(out=Path("napari-vos-training"))]
+    assert mast_recipes == [mast.MastTraining(out=Path("napari-vos-mast"))]
     assert "nothing to learn from" in fails("train", "mast", "--scenes", "0")
 
 

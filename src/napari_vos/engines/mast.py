@@ -112,13 +112,13 @@ class MastPropagator:
         if not n_frames:
             return Estimate(0, 0.0, 0)
         height, width = self.frames.shape
-        # Of the frame as the network sees it, of the narrowest spacing.
-        pixels = max(height * width * STRIDE**2 // self.spacing(span) ** 2 for span in spans)
+        features = max(height * width // self.spacing(span) ** 2 for span in spans)
+        pixels = features * STRIDE**2  # of the frame as the network sees it
         n_references = max(len(span.references) for span in spans) + len(reference_frames(99))
         memory = (
             (self.config.cache_megabytes << 20)
             # References as they are read, in float32 and with margins.
-            + 2 * n_references * self.network.depth * 4 * pixels // STRIDE**2
+            + n_references * features * (2 * self.network.depth * 4 + self.reading.label_bytes)
             + min(pixels, 2 * BAND_PIXELS) * PIXEL_BYTES
             + 4 * 4 * CHUNK_ENTRIES
             + 40 * pixels

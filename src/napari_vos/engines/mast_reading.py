@@ -9,10 +9,10 @@ from napari_vos.networks.mast import RADIUS, STRIDE
 FEATURES_ACROSS = 12
 """As many features as an object should be wide."""
 
-SPACINGS = (1, 8)
+SPACINGS = (2, 8)
 """Fewest and most pixels from one feature to the next."""
 
-MOST_FEATURES = 1 << 18
+MOST_FEATURES = 1 << 20
 """Of a frame; features of large frames are further apart."""
 
 
@@ -44,6 +44,11 @@ class Reading:
     aligned: bool
     fits_objects: bool
 
+    @property
+    def label_bytes(self) -> int:
+        """What the labels of a feature take while they are read."""
+        return 2 * 12 * self.labels_each
+
     def spacing(self, object_side: float | None, shape: tuple[int, int]) -> int:
         """Return how many pixels features should be apart.
 
@@ -64,7 +69,7 @@ class Reading:
 
 
 AUTHORS = Reading(RADIUS, None, 0.0, labels_each=1, aligned=False, fits_objects=False)
-OURS = Reading(6, 16, 0.1, labels_each=3, aligned=True, fits_objects=True)
+OURS = Reading(6, 16, 0.05, labels_each=3, aligned=True, fits_objects=True)
 
 READINGS = {"mast": AUTHORS, "mast_small": OURS}
 """By network."""
