@@ -202,42 +202,43 @@ def area(rounds: list[dict[str, Any]], key: str = "J&F") -> float:
 def run_sequence(
     folder: Path, args: argparse.Namespace, scratch: Path, kept: Kept
 ) -> dict[str, Any]:
-    """Return the figures of a sequence by way to choose frames; without rounds of its marks."""
-    wanted = {
-        (choice, seed): f"{folder.name}-{args.prompts}-{choice}-{seed}"
-        for choice in args.choose
-        for seed in range(args.seeds if choice == "random" else 1)
-    }
-    if not args.rounds:
-        wanted = {("first", 0): f"{folder.name}-{args.prompts}"}
-    played = {key: kept.read(name) for key, name in wanted.items()}
-    if any(run is None for run in played.values()):
-        labels = open_labels(folder / "labels.tif")
-        truth = np.stack([labels[t] for t in range(labels.shape[0])])
-        case = Case(folder.name, truth, args.frames, args.rounds, args.prompts)
-        frames = open_frames(folder / "images.tif")
-        with Session(
-            frames, engine=args.engine, weights=args.weights, device=args.device
-        ) as session:
-            session.choose_interactor(
-                args.interactor, weights=args.interactor_weights, device=args.device
-            )
+    """Return the figures of a sequence by way to choose frames; without rounds those of its marks.
+
+    What is kept isn't done again, the first round among it.
+    """
+    name = f"{folder.name}-{args.prompts}"
+    labels = open_labels(folder / "labels.tif")
+    truth = np.stack([labels[t] for t in range(labels.shape[0])])
+    case = Case(folder.name, truth, args.frames, args.rounds, args.prompts)
+    frames = open_frames(folder / "images.tif")
+    opened = (kept.folder or scratch) / f"{name}.session"
+    first = kept.read(f"{name}-first")
+    if first is None or not opened.exists():
+        shutil.rmtree(opened, ignore_errors=True)
+        chosen = {"weights": args.weights, "device": args.device}
+        with Session(frames, engine=args.engine, **chosen) as session:
+            chosen["weights"] = args.interactor_weights
+            session.choose_interactor(args.interactor, **chosen)
             first = first_round(case, session)
-            for (choice, seed), name in wanted.items():
-                if played[choice, seed] is None:
-                    # The same first round for everyone: the others go on from copies.
-                    session.save(scratch / name)
-                    with Session.load(scratch / name, frames) as again:
-                        run = play(case, again, choice, seed, first) if args.rounds else [first]
-                    shutil.rmtree(scratch / name)
-                    kept.write(name, run)
-                    played[choice, seed] = run
-    if not args.rounds:
-        return played["first", 0][0]
-    return {
-        choice: summary([run for (chosen, _), run in played.items() if chosen == choice])
-        for choice in args.choose
-    }
+            session.save(opened)
+        kept.write(f"{name}-first", first)
+    if not case.n_rounds:
+        return first
+    figures: dict[str, Any] = {}
+    for choice in args.choose:
+        played = []
+        for seed in range(args.seeds if choice == "random" else 1):
+            run = kept.read(f"{name}-{choice}-{seed}")
+            if run is None:
+                # The same first round for everyone: all go on from copies.
+                shutil.copytree(opened, scratch / choice)
+                with Session.load(scratch / choice, frames) as session:
+                    run = play(case, session, choice, seed, first)
+                shutil.rmtree(scratch / choice)
+                kept.write(f"{name}-{choice}-{seed}", run)
+            played.append(run)
+        figures[choice] = summary(played)
+    return figures
 
 
 def summary(played: list[list[dict[str, Any]]]) -> dict[str, Any]:

@@ -84,8 +84,8 @@ def test_rounds_of_corrections(reference_folder, monkeypatch, capsys, kind, tmp_
     assert len(report["sequences"]["squares"]["random"]["runs"]) == 2
     assert report["mean"]["worst"]["rounds"][0] == figures["rounds"][0]
     with monkeypatch.context() as patch:
-        patch.delattr(interactive, "Session")
-        interactive.main()  # all is kept
+        patch.delattr(interactive, "Session")  # all is kept
+        interactive.main()
     assert json.loads(capsys.readouterr().out) == report
 
 
