@@ -85,6 +85,31 @@ def test_each_kind_of_mark_gives_a_mask_and_a_propagated_stack(drawing: Any, dra
     assert drawing.ids_by_frame == [{3}] * 12
 
 
+def test_strokes_on_results_can_be_scribbles(drawing: Any) -> None:
+    click(drawing)
+    drawing.finish()
+    layer, draw = drawing.results, drawing.widget.draw
+    first = np.asarray(layer.data[5]) == 3
+    draw.rough.value = True
+    layer.data_setitem((np.full(4, 5), np.full(4, 10), np.arange(30, 34)), 4)
+    drawing.finish()
+    second = np.asarray(layer.data[5]) == 4
+    assert second[10, 30:34].all()
+    assert second.sum() > 30
+    np.testing.assert_array_equal(np.asarray(layer.data[5]) == 3, first)
+    row = np.flatnonzero(first.any(axis=1))[-1]
+    columns = np.flatnonzero(first[row])
+    layer.data_setitem((np.full(columns.size, 5), np.full(columns.size, row), columns), 0)
+    drawing.finish()
+    after = np.asarray(layer.data[5])
+    assert not after[row, columns].any()
+    assert (after == 3).any()
+    drawing.press("undo")
+    drawing.finish()
+    np.testing.assert_array_equal(np.asarray(layer.data[5]) == 3, first)
+    assert drawing.notices == ""
+
+
 def test_without_the_switch_masks_are_made_when_the_button_is_pressed(drawing: Any) -> None:
     drawing.widget.draw.automatic.value = False
     click(drawing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from napari.layers import Labels
@@ -24,6 +24,13 @@ _BRUSHES = ("paint", "erase", "fill", "polygon")
 """Modes of a labels layer in which the mouse changes pixels."""
 
 
+class _Noted(NamedTuple):
+    """What is known of a painted frame; see `Painted`."""
+
+    before: NDArray[np.uint16] | None
+    is_rough: bool
+
+
 class Corrections:
     """Hears the layers of results in a window.
 
@@ -36,6 +43,11 @@ class Corrections:
         The window.
     find
         Returns the open session of a folder.
+
+    Attributes
+    ----------
+    is_rough
+        Whether the strokes to come are scribbles; else they are corrected masks.
     """
 
     painted: ClassVar[Signal] = Signal()
@@ -47,7 +59,8 @@ class Corrections:
         self._viewer = viewer
         self._find = find
         self._heard: list[Labels] = []
-        self._frames: dict[Path, dict[int, NDArray[np.uint16] | None]] = {}
+        self.is_rough = False
+        self._frames: dict[Path, dict[int, _Noted]] = {}
         self._brushed: tuple[Path, int] | None = None
         viewer.layers.events.inserted.connect(self._insert)
         for layer in viewer.layers:
@@ -58,7 +71,8 @@ class Corrections:
         session, noted = self._find(folder), self._frames.setdefault(folder, {})
         for t in frames:
             if t not in noted:
-                noted[t] = None if session is None else session.hold_labels(t)
+                before = None if session is None else session.hold_labels(t)
+                noted[t] = _Noted(before, self.is_rough)
 
     def take(self, folder: Path | None) -> dict[int, Painted]:
         """Return the frames that were painted, and forget them; not the one under the brush."""
@@ -71,15 +85,19 @@ class Corrections:
             self._frames[folder] = {t: noted.pop(t)}
         letters = layer.metadata[METADATA].get(AXES, "TYX")
         return {
-            t: Painted(read_frame(layer.data, letters, t).copy(), before)
-            for t, before in sorted(noted.items())
+            t: Painted(read_frame(layer.data, letters, t).copy(), *about)
+            for t, about in sorted(noted.items())
         }
 
     def put_back(self, folder: Path | None, frames: Mapping[int, Painted]) -> None:
         """Remember again what was taken and couldn't be told."""
-        if folder is not None and frames:
-            before = {t: painted.before for t, painted in frames.items()}
-            self._frames[folder] = self._frames.get(folder, {}) | before
+        if folder is None or not frames:
+            return
+        session, noted = self._find(folder), self._frames.setdefault(folder, {})
+        for t, painted in frames.items():
+            if t in noted and noted[t].before is not None and session is not None:
+                session.release_labels(t)  # it is held since the earlier stroke
+            noted[t] = _Noted(painted.before, painted.is_rough)
 
     def leave(self) -> dict[Path, dict[int, Painted]]:
         """Hear no more; return what wasn't taken yet, by the session's folder."""

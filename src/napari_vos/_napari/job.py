@@ -150,9 +150,9 @@ class OpenSessions:
         with self._working():
             session = self.find(job.image, job.folder) or self._open(job)
             yield session
-            tell_painted(session, job.corrections)
             chosen = vars(job.interactor).copy()
             session.choose_interactor(chosen.pop("engine"), **chosen)
+            tell_painted(session, job.corrections, is_superseded=job.superseded.is_set)
             for t, drawing in job.drawings.items():
                 if job.superseded.is_set():
                     return

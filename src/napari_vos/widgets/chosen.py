@@ -99,6 +99,17 @@ class Chosen:
         image, form = take_image(self._form.image.value), self._form
         return Job(image, None, form.options, form.frames, form.direction.value, self.folder)
 
+    def take_scribbled(self) -> DrawJob:
+        """Return a job that makes masks of what is scribbled on results.
+
+        Raises
+        ------
+        FramesError
+            If the images can't be used.
+        """
+        image = take_image(self._form.image.value)
+        return DrawJob(image, {}, self._draw.chosen, self._form.options, self.folder)
+
     def take_drawn(self, *, again: bool) -> tuple[DrawJob, Strokes, Taken] | None:
         """Return what is drawn and no mask was made of yet; None if nothing is.
 

@@ -86,6 +86,11 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         self.automatic = CheckBox(
             text="As I draw", value=True, tooltip="Make the mask at the end of each stroke."
         )
+        self.rough = CheckBox(
+            text="Scribbles on results",
+            tooltip="What is painted or erased on the results are scribbles, of which masks are "
+            "made; else it is the mask itself.",
+        )
         self.make = PushButton(
             text="Make masks (Alt-M)",
             tooltip="Make masks of what is new on the layer; if nothing is, of the frame in view "
@@ -93,7 +98,7 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         )
         self.aim = make_row(self.object_id, self.negative, label="object")
         buttons = make_row(*self.new_layers.values())
-        making = make_row(self.make, self.automatic)
+        making = make_row(self.make, self.automatic, self.rough)
         super().__init__(widgets=[self.layer, buttons, making])
         self.layer.changed.connect(self._listen)
         self.object_id.changed.connect(self._aim)

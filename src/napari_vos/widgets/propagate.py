@@ -95,7 +95,6 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.native.layout().insertWidget(2, self.timeline)
         self._pause = QTimer()
         self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
         self._connect()
         call_at_end(self.native, self._leave)
 
@@ -136,6 +135,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._keys = Keys(self._viewer, {**actions, "Alt-T": draw.toggle_negative})
         form.follow.changed.connect(self._follow)
         draw.requested.connect(self._draw)
+        draw.rough.changed.connect(self._scribble)
         review.changes.changed.connect(self._display.overlay)
         for field in (form.image, form.labels, form.folder):
             field.changed.connect(self._fit_buttons)
@@ -143,7 +143,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._viewer.dims.events.point.connect(self._show_current)
         self._desk.corrections.painted.connect(self._correct)
         self._desk.corrections.picked.connect(self._pick)
-        self._pause.timeout.connect(self._propagate_corrections)
+        self._pause.timeout.connect(self._take_painted)
         self._desk.begun.connect(self._show_begin)
         self._desk.ended.connect(self._show_end)
         self._fit_buttons()
@@ -196,7 +196,9 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def _draw(self, again: bool) -> None:
         """Make masks of what is drawn; of all of it, if something must end first."""
         with told():
-            self._desk.draw(partial(self._read_drawn, again))
+            is_on_results = self.draw.rough.value and self.draw.layer.value is None
+            read = self._read_scribbled if is_on_results else partial(self._read_drawn, again)
+            self._desk.draw(read)
 
     def _read_drawn(self, again: bool) -> tuple[DrawJob, Then] | None:
         found = self._chosen.take_drawn(again=again)
@@ -208,28 +210,45 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
             # What was refused isn't tried again with each stroke to come.
             if job.done.is_set() or finish is Finish.FAILED:
                 strokes.keep(taken)
-            if job.done.is_set():
-                self._go_on_from_results()
-                if self.automatic.value:
-                    self._desk.line_up(self._start)
+            self._follow_masks(job)
 
         return job, keep
 
+    def _read_scribbled(self) -> tuple[DrawJob, Then]:
+        job = self._chosen.take_scribbled()
+        return job, lambda _: self._follow_masks(job)
+
+    def _follow_masks(self, job: DrawJob) -> None:
+        """Propagate the masks of a job, if they are there and that is wanted."""
+        if job.done.is_set():
+            self._go_on_from_results()
+            if self.automatic.value:
+                self._desk.line_up(self._start)
+
     def _correct(self) -> None:
-        """Propagate what is painted on results, when the user pauses.
+        """Make masks of scribbles on results; propagate what is painted, when the user pauses.
 
         What is being propagated is planned anew then.
         """
         self._go_on_from_results()
-        if self.automatic.value or self._desk.is_propagating:
-            self._pause.start()
+        if self.draw.rough.value:
+            if self.draw.automatic.value:
+                self._pause.start(0)  # a layer may tell before it has changed
+        elif self.automatic.value or self._desk.is_propagating:
+            self._pause.start(_PAUSE_MS)
+
+    def _scribble(self, is_rough: bool) -> None:
+        self._desk.corrections.is_rough = is_rough
 
     def _go_on_from_results(self) -> None:
         """Let no masks of the labels layer be said again: the results are newer."""
         self.form.user_frames.value = str(UserFrames.DRAWN)
 
-    def _propagate_corrections(self) -> None:
+    def _take_painted(self) -> None:
         with told():
+            if self.draw.rough.value:
+                self._desk.draw(self._read_scribbled)
+                return
             job = self._chosen.take_rest()
             self._steps.checked.clear()
             self._desk.propagate(job)
