@@ -88,10 +88,12 @@ def test_a_box_is_looked_at_once_and_a_click_until_the_window_fits(interactor) -
     assert 1 < len(interactor.network.seen) <= 4
 
 
-def test_all_objects_are_looked_at_in_one_batch_and_compete(interactor) -> None:
+def test_all_objects_and_their_mirror_images_are_one_batch_and_compete(interactor) -> None:
     prompts = [point_prompt(0, 3, (40, 40)), point_prompt(0, 9, (40, 62))]
     labels = interactor.segment(draw(prompts, SHAPE), NOTHING)
-    assert len(interactor.network.seen[0][0]) == 2
+    for part in interactor.network.seen[0]:
+        assert len(part) == 4
+        torch.testing.assert_close(part[2:], part[:2].flip(-1))
     assert overlap(labels, SMALL, 3) > 0.85
     assert overlap(labels, FAR, 9) > 0.85
 

@@ -148,12 +148,15 @@ class CompactInteractor:
 
     @torch.inference_mode()
     def _predict(self, sights: Sequence[Sight]) -> list[Tensor]:
+        """Return the probability (1, S, S) in each window: the mean of it and its mirror image."""
         probabilities: list[Tensor] = []
         for start in range(0, len(sights), self.config.batch_size):
             batch = sights[start : start + self.config.batch_size]
             parts = (torch.stack(part) for part in zip(*batch, strict=True))
-            logits = self.network(*(part.to(self.device, self.dtype) for part in parts))
-            probabilities += list(logits.float().sigmoid().cpu())
+            both = (torch.cat([part, part.flip(-1)]) for part in parts)
+            logits = self.network(*(part.to(self.device, self.dtype) for part in both))
+            seen, mirrored = logits.float().sigmoid().cpu().chunk(2)
+            probabilities += list((seen + mirrored.flip(-1)) / 2)
         return probabilities
 
     def _first_place(self, drawing: Drawing, previous: NDArray[np.uint16], object_id: int) -> Place:
