@@ -310,9 +310,12 @@ def test_a_panel_that_is_closed_alone_leaves_its_session(
     propagated: Any, tmp_path: Path, images: np.ndarray
 ) -> None:
     viewer, widget = propagated
+    paint(propagated, 8, slice(18, 22), slice(2, 6))
     viewer.window.remove_dock_widget(widget.native)
     assert "Alt-R" not in {str(key) for key in viewer.keymap}
     with Session.load(tmp_path / "session", FrameStack(images, name="phase")) as session:
-        assert session.object_ids == (1, 7)
+        # What was painted and not propagated yet isn't lost.
+        assert session.object_ids == (1, 7, 8)
+        assert session.user_frames(8) == (6,)
     viewer.dims.set_point(0, 0)
     paint(propagated, 9, slice(18, 22), slice(30, 34))  # nobody hears
