@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.utils.key_bindings import KeyBinding
 
+from napari_vos.configs import InteractionConfig, MivosInteractionConfig
 from napari_vos.session import Finish
 from napari_vos.widgets.draw import NEW_LAYERS
 
@@ -265,3 +266,18 @@ def test_the_next_frame_to_check_is_shown(drawing: Any) -> None:
     second = shown()
     assert second in (0, 10)
     assert f"Frame {second:.0f}:" in widget.status.value
+
+
+def test_masks_can_change_around_strokes_alone(drawing: Any) -> None:
+    draw = drawing.widget.draw
+    draw.local.value = True
+    configs = {}
+    for draw.interactor.value in ("compact", "mivos", "random_walker"):
+        configs[draw.interactor.value] = draw.chosen.config
+    assert configs == {
+        "compact": InteractionConfig(local=True),
+        "mivos": MivosInteractionConfig(local=True),
+        "random_walker": None,
+    }
+    draw.local.value = False
+    assert draw.chosen.config is None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_vos._napari.drawing import FrameDrawing
     from napari_vos._napari.painted import Painted
     from napari_vos._napari.snapshot import ImageSnapshot, PromptSnapshot
-    from napari_vos.configs import EngineConfig
+    from napari_vos.configs import EngineConfig, InteractionConfig, MivosInteractionConfig
     from napari_vos.session.spans import Direction
 
     Corrections = dict[int, Painted]
@@ -37,7 +37,7 @@ class EngineOptions:
     """The engine that was asked for, as `Session` takes it; or the interactor."""
 
     engine: str = "compact"
-    config: EngineConfig | None = None
+    config: EngineConfig | InteractionConfig | MivosInteractionConfig | None = None
     weights: Path | None = None
     device: str = "auto"
     precision: str = "auto"

@@ -14,6 +14,7 @@ from napari_vos._napari.drawing import Place
 from napari_vos._napari.job import EngineOptions
 from napari_vos._napari.snapshot import METADATA, ImageSnapshot, shown_frame
 from napari_vos._napari.strokes import DrawingLayer, Strokes, Taken, negative_label
+from napari_vos.configs import InteractionConfig, MivosInteractionConfig
 from napari_vos.engines import INTERACTORS
 from napari_vos.errors import PromptError
 from napari_vos.prompts import MAX_OBJECT_ID
@@ -31,11 +32,17 @@ NEW_LAYERS = {
 }
 """What can be drawn on, with what it is for."""
 
+_LOCAL: dict[str, InteractionConfig | MivosInteractionConfig] = {
+    "compact": InteractionConfig(local=True),
+    "mivos": MivosInteractionConfig(local=True),
+}
+"""How interactors change masks around their strokes alone."""
+
 
 class DrawPanel(Container):  # type: ignore[type-arg]
     """Chooses a layer to draw on, what is drawn, and what makes masks of it.
 
-    The fields `aim`, `interactor` and `weights` have their place elsewhere.
+    The fields `aim`, `interactor`, `weights` and `local` have their place elsewhere.
 
     Parameters
     ----------
@@ -83,6 +90,11 @@ class DrawPanel(Container):  # type: ignore[type-arg]
             value=None,
             tooltip="A weights file; empty for those that come with the plugin. 'mivos' needs one.",
         )
+        self.local = CheckBox(
+            text="Around strokes alone",
+            tooltip="A mask that is corrected changes around the strokes alone: with 'compact' and "
+            "'mivos'.",
+        )
         self.automatic = CheckBox(
             text="As I draw", value=True, tooltip="Make the mask at the end of each stroke."
         )
@@ -111,7 +123,8 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         path = cast("Path | None", self.weights.value)
         weights = None if path is None or str(path) in ("", ".") else path
         name = self.interactor.value
-        return EngineOptions(name, weights=None if name == "random_walker" else weights)
+        config = _LOCAL.get(name) if self.local.value else None
+        return EngineOptions(name, config, None if name == "random_walker" else weights)
 
     def ask(self) -> None:
         """Ask for masks, as the button does."""

@@ -72,7 +72,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.redo, self.automatic = controls.redo, controls.automatic
         self.bar, self.status = controls.bar, controls.status
         self.form.layers.append(self.draw.aim)
-        self.form.settings.extend([self.draw.interactor, self.draw.weights])
+        self.form.settings.extend([self.draw.interactor, self.draw.weights, self.draw.local])
         rows = [controls.above, self.review, controls.below, controls.bar, controls.status]
         super().__init__(widgets=[self.form.layers, *rows], labels=False)
         self._viewer = napari_viewer
