@@ -21,8 +21,10 @@ from napari_vos.engines.mast_labels import Enlargement, Scores, labels_at_featur
 from napari_vos.engines.mast_reading import AUTHORS, OURS
 from napari_vos.engines.mast_span import MastSpan
 from napari_vos.errors import NapariVosError, WeightsError
+from napari_vos.metrics import region_similarity
 from napari_vos.networks.mast import MastSmall, full_size, rgb_to_lab
 from napari_vos.session.merge import labels_of, user_evidence
+from napari_vos.simulation import Modality, Scenario, simulate
 from napari_vos.store.evidence import Box, ObjectEvidence, Source
 from tests.golden import assert_near, golden_arrays, golden_shapes, golden_weights
 
@@ -307,6 +309,31 @@ def test_few_small_and_constant_frames(small: Path, n_frames: int, shape: tuple[
         session.run()
         assert set(np.unique(session.labels[:])) <= {0, 5}
         np.testing.assert_array_equal(session.labels[0], mask)
+
+
+def test_the_weights_in_the_package_track_better_than_a_copied_frame() -> None:
+    scenario = Scenario(
+        modality=Modality.FLUORESCENCE,
+        shape=(128, 128),
+        n_frames=8,
+        n_cells=8,
+        division_rate=0.0,
+        death_rate=0.0,
+        entry_rate=0.0,
+    )
+    movie = simulate(scenario, seed=3)
+    with Session(FrameStack(movie.images, axes="TYX"), engine="mast") as session:
+        session.add_mask(0, movie.labels[0])
+        session.run()
+        result = np.asarray(session.labels[-1])
+    truth, first = movie.labels[-1], movie.labels[0]
+    ids = np.intersect1d(first[first > 0], truth)
+    found, copied = (
+        np.mean([region_similarity(labels == i, truth == i) for i in ids])
+        for labels in (result, first)
+    )
+    assert found > copied + 0.1
+    assert found > 0.75
 
 
 @pytest.mark.gpu

@@ -22,7 +22,7 @@ PUBLISHED = {
     "mast": "https://github.com/zlai0/MAST",
     "yolact": "https://github.com/dbolya/yolact",
 }
-"""Where the authors publish the weights of engines that come without."""
+"""Where the authors publish their weights."""
 
 INTERACTORS = ("compact", "random_walker", "mivos")
 """Names `create_interactor` knows."""
@@ -53,7 +53,7 @@ def create_propagator(
         The engine's configuration; None for the default.
     weights
         A file or a registered name; None for the shipped weights, which
-        "mivos" and "mast" lack.
+        "mivos" lacks.
     device, precision
         See `napari_vos.device`.
     plan

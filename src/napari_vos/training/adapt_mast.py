@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AGES = ((1,), (2, 1), (3, 2, 1), (5, 3, 1), (20, 3, 1))
 """Sets of ages of references, in frames; each batch takes one."""
 
-CROP = 128
+CROP = 96
 """Side of clips in pixels at most."""
 
 

@@ -73,8 +73,8 @@ class PropagateForm:
             label="weights",
             nullable=True,
             value=None,
-            tooltip="A weights file; empty for those that come with the plugin. The engines "
-            "'mivos' (its propagation network) and 'mast' need one.",
+            tooltip="A weights file; empty for those that come with the plugin. The engine "
+            "'mivos' needs one, of its propagation network.",
         )
         self.fusion_weights = FileEdit(
             label="fusion weights",
