@@ -48,7 +48,7 @@ def test_nothing_ends_between_two_user_frames(
     [
         (EndReason.VANISHED, 13, False),
         (EndReason.LEFT, 13, False),
-        (EndReason.DIVIDED, 13, True),
+        (EndReason.DIVIDED, 13, False),
         (EndReason.VANISHED, 28, True),  # what the earlier round has followed was something else
     ],
 )
@@ -67,6 +67,22 @@ def test_what_an_earlier_round_has_followed_goes_on(
     assert columns(ran)[7:9] != before[7:9]
     assert columns(ran)[9:] == ([None] * 3 if ends else before[9:])
     assert [(event.t, event.reason) for event in ran.ends] == ([(9, reason)] if ends else [])
+
+
+def test_an_end_that_an_earlier_round_has_found_stays(
+    ran: Session, factory: Any, blocks: Callable[..., Any]
+) -> None:
+    factory.loses[(10, 7)] = EndReason.LEFT
+    ran.add_mask(2, blocks(o7=(2, 28)))  # elsewhere, so that this end is believed
+    ran.run()
+    before = columns(ran)
+    assert before[10:] == [None, None]
+    ran.add_mask(5, blocks(o7=(2, 32)))
+    factory.loses[(7, 7)] = EndReason.VANISHED
+    ran.run()
+    assert columns(ran)[7:] == before[7:]
+    assert [(event.t, event.reason) for event in ran.ends] == [(10, EndReason.LEFT)]
+    assert ran.pending == ()
 
 
 def test_a_cancelled_round_spares_the_same(

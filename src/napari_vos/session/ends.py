@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_vos.session.merge import cut_window
-from napari_vos.store.evidence import EndReason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
     from napari_vos.session.ledger import Ledger
     from napari_vos.session.reader import LedgerReader
@@ -17,14 +16,13 @@ if TYPE_CHECKING:
 
 
 def spared_objects(
-    ledger: Ledger, reader: LedgerReader, leg: Leg, t: int, ends: Mapping[int, EndReason]
+    ledger: Ledger, reader: LedgerReader, leg: Leg, t: int, ends: Collection[int]
 ) -> frozenset[int]:
     """Return the objects whose end is not believed: what an earlier round holds of them stays.
 
-    Between two user frames nothing ends. Beyond the last one an object does if it has
-    divided, or if the earlier round had followed something else. If both were on the
-    same thing until then, the engine has only lost it, and a correction never takes away
-    what was right.
+    Between two user frames nothing ends. Beyond the last one an object does if the
+    earlier round had followed something else. If both were on the same thing until then,
+    one of them has lost it, and a correction never takes away what was there.
 
     Parameters
     ----------
@@ -37,13 +35,12 @@ def spared_objects(
     t
         The first frame on which the objects aren't any more.
     ends
-        Why, by object id.
+        These objects.
     """
     if not ends:
         return frozenset()
-    last, rest = t - leg.span.direction, range(t, leg.span.end, leg.span.direction)
-    held = [ledger.index(frame).entries.keys() for frame in (*rest, leg.span.end)]
-    gone_on = {i for i in ends if all(i in each for each in held)}
+    last = t - leg.span.direction
+    gone_on = {i for i in ends if _has_gone_on(ledger, leg, t, i)}
     if leg.span.fuse_with is not None:
         return frozenset(gone_on)
     earlier = reader.uncorrected(last) if last == leg.span.start else reader.before(last)
@@ -51,8 +48,17 @@ def spared_objects(
     return frozenset(
         i
         for i in gone_on & earlier.objects.keys() & now.keys()
-        if ends[i] is not EndReason.DIVIDED and _is_same(earlier.objects[i], now[i])
+        if _is_same(earlier.objects[i], now[i])
     )
+
+
+def _has_gone_on(ledger: Ledger, leg: Leg, t: int, object_id: int) -> bool:
+    """Return whether an object was carried on from frame `t` to the span's end, or to its own."""
+    for frame in (*range(t, leg.span.end, leg.span.direction), leg.span.end):
+        known = ledger.index(frame)
+        if object_id not in known.entries:
+            return frame != t and any(event.object_id == object_id for event in known.events)
+    return True
 
 
 def _is_same(one: ObjectEvidence, other: ObjectEvidence) -> bool:
