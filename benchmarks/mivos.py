@@ -186,7 +186,11 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--precision", nargs="+", default=["float32"], help="of ours; the other has float32"
+        "--precision",
+        nargs="+",
+        default=["float32"],
+        choices=["float32", "float16", "bfloat16"],
+        help="of ours; the other has float32",
     )
     parser.add_argument("--compiled", action="store_true", help="ours compiled as well")
     parser.add_argument("--settling", type=int, default=1, help="frames that aren't timed")
