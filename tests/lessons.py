@@ -24,6 +24,7 @@ class LineLessons:
     learning_rate = 0.05
     batch_size = 2
     clip_bytes = 1
+    share = 1.0
     spoil = 1.0
     """What losses are multiplied by."""
 

@@ -36,6 +36,7 @@ class LineLessons:
     learning_rate = 0.05
     batch_size = 4
     clip_bytes = 1
+    share = 1.0
 
     def __init__(self, spoil: Any = None, after: int = 10**9) -> None:
         self.network = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
@@ -157,3 +158,15 @@ def test_frames_with_nothing_to_learn_are_refused() -> None:
     ):
         with pytest.raises(FramesError, match=message):
             check_frames(FrameStack(images, axes="TYX", name="s"))
+
+
+def test_adapted_weights_go_part_of_the_way() -> None:
+    way = {}
+    for share in (1.0, 0.5):
+        lessons = LineLessons()
+        lessons.share = share
+        adaptation = Adaptation(lessons, minutes=60)
+        run(adaptation, 2 * COMPARE_EVERY)
+        way[share] = load(adaptation.weights())["0.weight"].item() - 1
+    assert abs(way[1.0]) > 0.05
+    assert way[0.5] == pytest.approx(way[1.0] / 2, rel=0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Generator, Mapping
@@ -66,12 +67,17 @@ class Lessons(Protocol[Batch]):
         Clips a step at most; less where memory is short.
     clip_bytes
         Memory that learning from one clip takes.
+    share
+        How far the adapted weights go from those at the start to what was learned, in
+        (0, 1]. On the way between, most is gained and little lost of what was known
+        before (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022).
     """
 
     name: str
     learning_rate: float
     batch_size: int
     clip_bytes: int
+    share: float
 
     @property
     def network(self) -> nn.Module:
@@ -132,7 +138,8 @@ class Adaptation:
             )
             for number in range(N_COMPARED)
         ]
-        self._best = _copy(self._learner.average)
+        self._start = self._best = _copy(self._learner.average)
+        self._adapted = copy.deepcopy(self._learner.average)
         self.start_loss = self.loss = math.nan
         self.diverged = False
 
@@ -197,16 +204,22 @@ class Adaptation:
                 loss = self._compare()
                 self.diverged = not loss < DIVERGED * self.start_loss
                 if loss < self.loss:
-                    self.loss, self._best = loss, _copy(learner.average)
+                    self.loss, self._best = loss, _copy(self._adapted)
             yield AdaptProgress(learner.step, share, loss)
 
     @torch.no_grad()
     def _compare(self) -> float:
-        """Return the loss of the averaged weights on the clips for comparison."""
+        """Return the loss of the adapted weights on the clips for comparison."""
+        learned = self._learner.average.state_dict()
+        for name, value in self._adapted.state_dict().items():
+            if value.is_floating_point():
+                torch.lerp(
+                    self._start[name].to(value), learned[name], self._lessons.share, out=value
+                )
         found = []
         for number, batch in enumerate(self._compared):
             generator = torch.Generator().manual_seed(number)
-            losses = self._lessons.losses(self._learner.average, batch, generator)
+            losses = self._lessons.losses(self._adapted, batch, generator)
             found.append(float(losses.total))
         return sum(found) / len(found)
 

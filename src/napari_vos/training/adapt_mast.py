@@ -46,6 +46,7 @@ class MastLessons:
     learning_rate = 1e-4
     batch_size = 4
     clip_bytes = 160 << 20
+    share = 1.0
 
     def __init__(self, frames: FrameStack, weights: Path) -> None:
         check_frames(frames)
