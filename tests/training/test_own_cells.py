@@ -103,32 +103,33 @@ def test_tiles_share_as_much_as_long_cells_need(tmp_path: Path, start: Path, tol
 def test_the_best_weights_stay_and_training_ends_without_gain(
     tmp_path: Path, known: AnnotatedFrames, start: Path, told
 ) -> None:
-    told(1, 3, 2, 3, 1, 0, 2, 4)
+    told(1, 3, 2, 1, 0, 1, 1, 0, 4)
     recipe = OwnCellsTraining(tmp_path / "out", start_from=start, minutes=10, batch_size=1)
     seen: list[Progress] = []
     files = []
     for progress in learn(known, recipe):
         seen.append(progress)
         files.append(progress.path.read_bytes())
-    assert [each.scores.hits[0] for each in seen] == [1, 3, 2, 3, 1, 0, 2]
-    assert (seen[-1].before, seen[-1].best) == (scores(1), scores(3))
+    assert [each.scores.hits[0] for each in seen] == [1, 3, 2, 1, 0, 1, 1, 0]
+    # Two held-out cells can't tell 2 from 3.
+    assert (seen[-1].before, seen[-1].best) == (scores(1), scores(2))
     assert len(set(files)) == 3
-    assert files[1] == files[2] != files[3] == files[-1]
+    assert len(set(files[2:])) == 1
     card = json.loads(seen[-1].path.with_suffix(".json").read_text())
-    assert (card["steps"], card["held_out_AP50"]) == (3, 0.6)
+    assert (card["steps"], card["held_out_AP50"]) == (2, 0.333)
 
 
 def test_a_stopped_training_goes_on(
     tmp_path: Path, known: AnnotatedFrames, start: Path, told
 ) -> None:
-    told(0, 2, 1)
+    told(0, 4, 1)
     recipe = OwnCellsTraining(tmp_path / "out", start_from=start, minutes=10, batch_size=1)
     for progress in itertools.islice(learn(known, recipe), 2):
         stopped = progress
     again = next(learn(known, recipe))
     assert again.step == stopped.step == 1
     assert again.minutes >= stopped.minutes
-    assert (again.before, again.best) == (scores(0), scores(2))
+    assert (again.before, again.best) == (scores(0), scores(4))
     assert again.scores == scores(1)
 
 

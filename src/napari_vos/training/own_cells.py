@@ -28,11 +28,8 @@ if TYPE_CHECKING:
 CHECKS = 8
 """How often the weights are judged while the time runs."""
 
-AS_GOOD = 0.02
-"""AP that few held-out cells can't tell apart: of weights so alike the later ones are kept."""
-
 PATIENCE = 5
-"""Judgements in a row without a gain after which training stops."""
+"""Judgements in a row that are clearly worse than the best one, after which training stops."""
 
 WARM_UP = 10
 """Steps over which the learning rate rises."""
@@ -123,9 +120,10 @@ def learn(annotated: AnnotatedFrames, recipe: OwnCellsTraining) -> Generator[Pro
     """Train, and yield after every step.
 
     From the first yield on there is a weights file with its card, the best so far: stop
-    at any time. Of weights whose AP differs by less than `AS_GOOD` the last ones count as
-    the best. Training ends when its time is over, when nothing was gained for `PATIENCE`
-    judgements, or when the loss isn't finite any more.
+    at any time. Few cells are held out, and of weights whose AP they can't tell apart, by
+    its standard error, the last ones count as the best. Training ends when its time is
+    over, after `PATIENCE` judgements in a row that were clearly worse, or when the loss
+    isn't finite any more.
 
     Parameters
     ----------
@@ -191,7 +189,7 @@ class _Training:
         self.learner = Learner(_start(recipe), recipe.learning_rate, warm_up=WARM_UP)
         self.before: InstanceScores | None = None
         self.best: InstanceScores | None = None
-        self.highest = -math.inf
+        self.highest = 0.0
         self.n_worse = 0
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.checkpoint = recipe.out / "checkpoint.pt"
@@ -206,6 +204,12 @@ class _Training:
     def share(self) -> float:
         """How much of the time is over."""
         return self.learner.elapsed / (60 * self.recipe.minutes)
+
+    @property
+    def _error(self) -> float:
+        """Standard error of the highest AP: the held-out cells are a sample."""
+        n_cells = sum(len(np.unique(labels[labels > 0])) for labels in self.held.by_frame.values())
+        return math.sqrt(self.highest * (1 - self.highest) / n_cells)
 
     def step(self) -> bool:
         """Learn from one batch; return False, and learn nothing, if its loss isn't finite.
@@ -236,10 +240,10 @@ class _Training:
         detector = CellDetector(self.learned.frames, config, running)
         scores = self.held.score(detector, score=SCORE, overlap=SHARED)
         self.before = self.before or scores
-        self.n_worse = 0 if scores.ap > self.highest else self.n_worse + 1
         self.highest = max(self.highest, scores.ap)
-        if self.best is None or scores.ap >= self.highest - AS_GOOD:
-            self.best = scores
+        self.n_worse += 1
+        if self.best is None or scores.ap >= self.highest - self._error:
+            self.best, self.n_worse = scores, 0
             self._write(scores)
         if self.begun is not None:
             self.learner.elapsed = time.monotonic() - self.begun
