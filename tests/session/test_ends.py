@@ -85,6 +85,21 @@ def test_an_end_that_an_earlier_round_has_found_stays(
     assert ran.pending == ()
 
 
+def test_no_more_is_spared_than_was_run(
+    session: Session, factory: Any, blocks: Callable[..., Any]
+) -> None:
+    session.add_mask(0, blocks(o7=(2, 3)))
+    session.run(frames=(0, 9))
+    before = columns(session)
+    session.add_mask(4, blocks(o7=(2, 10)))
+    factory.loses[(7, 7)] = EndReason.VANISHED
+    session.run(frames=(0, 9))
+    assert columns(session)[7:10] == before[7:10]
+    session.run()
+    assert columns(session)[7:] == [*before[7:10], None, None]
+    assert session.pending == ()
+
+
 def test_a_cancelled_round_spares_the_same(
     ran: Session, factory: Any, blocks: Callable[..., Any]
 ) -> None:

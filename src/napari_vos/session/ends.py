@@ -20,9 +20,9 @@ def spared_objects(
 ) -> frozenset[int]:
     """Return the objects whose end is not believed: what an earlier round holds of them stays.
 
-    Between two user frames nothing ends. Beyond the last one an object does if the
-    earlier round had followed something else. If both were on the same thing until then,
-    one of them has lost it, and a correction never takes away what was there.
+    Between two user frames nothing ends. Beyond the last one an object does if the earlier
+    round was on something else, as the user's frame shows. If it was on the same thing, its
+    later course is as good as the news that there is none: a correction takes nothing away.
 
     Parameters
     ----------
@@ -39,22 +39,18 @@ def spared_objects(
     """
     if not ends:
         return frozenset()
-    last = t - leg.span.direction
     gone_on = {i for i in ends if _has_gone_on(ledger, leg, t, i)}
     if leg.span.fuse_with is not None:
         return frozenset(gone_on)
-    earlier = reader.uncorrected(last) if last == leg.span.start else reader.before(last)
-    now = ledger.objects(last)
-    return frozenset(
-        i
-        for i in gone_on & earlier.objects.keys() & now.keys()
-        if _is_same(earlier.objects[i], now[i])
-    )
+    earlier = reader.uncorrected(leg.span.start).objects
+    now = ledger.objects(leg.span.start)
+    both = gone_on & earlier.keys() & now.keys()
+    return frozenset(i for i in both if _is_same(earlier[i], now[i]))
 
 
 def _has_gone_on(ledger: Ledger, leg: Leg, t: int, object_id: int) -> bool:
-    """Return whether an object was carried on from frame `t` to the span's end, or to its own."""
-    for frame in (*range(t, leg.span.end, leg.span.direction), leg.span.end):
+    """Return whether an object was carried on from frame `t` as far as the leg runs, or ended."""
+    for frame in (*range(t, leg.until, leg.span.direction), leg.until):
         known = ledger.index(frame)
         if object_id not in known.entries:
             return frame != t and any(event.object_id == object_id for event in known.events)

@@ -125,8 +125,9 @@ class Round:
             state.versions[t] = line["version"]
         for i in leg.span.object_ids:
             key = (leg.span.start, i, leg.span.direction)
-            until = leg.span.end if i in spared else t
-            state.arms[key] = Arm(until, self.name(index), leg.ended or i in ended)
+            until = leg.until if i in spared else t
+            is_over = leg.ended or i in ended or i in spared
+            state.arms[key] = Arm(until, self.name(index), is_over)
 
 
 @dataclass(eq=False)
