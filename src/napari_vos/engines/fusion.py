@@ -14,18 +14,30 @@ if TYPE_CHECKING:
 
 
 def blend(new: ObjectEvidence, old: ObjectEvidence, share: float) -> ObjectEvidence:
-    """Return `share` of the new evidence of an object and the rest of the old."""
+    """Return `share` of the new evidence of an object and the rest of the old.
+
+    Where two passes have come to different masks at most one of them is right: as far as
+    both count, the confidence is multiplied by the Jaccard index of the two.
+    """
     box = Box(
         min(new.box.top, old.box.top),
         min(new.box.left, old.box.left),
         max(new.box.bottom, old.box.bottom),
         max(new.box.right, old.box.right),
     )
-    blended = np.zeros(box.shape, np.float32)
-    add_to(blended, box, new, share)
-    add_to(blended, box, old, 1 - share)
+    parts = np.zeros((2, *box.shape), np.float32)
+    add_to(parts[0], box, new)
+    add_to(parts[1], box, old)
+    blended = share * parts[0] + (1 - share) * parts[1]
     confidence = share * new.confidence + (1 - share) * old.confidence
+    confidence *= 1 - 4 * share * (1 - share) * (1 - _agreement(*(parts > 0.5)))
     return replace(new, box=box, probability=blended.astype(np.float16), confidence=confidence)
+
+
+def _agreement(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return the Jaccard index of two masks of the same shape; 1 if both are empty."""
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
 
 
 def add_to(
