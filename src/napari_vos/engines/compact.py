@@ -21,6 +21,7 @@ from napari_vos.engines.places import Found, View
 from napari_vos.engines.plans import check_weights, machine
 from napari_vos.engines.windows import WINDOW_SIZE
 from napari_vos.networks.compact import IMAGE_CHANNELS, STRIDE, CompactNetwork
+from napari_vos.networks.folding import fold_batch_norms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +77,7 @@ class CompactPropagator:
         dtype = choose_precision(precision, chosen)
         path, sha256 = _find_weights("compact", weights, plan, "weights_sha256")
         network = cast("CompactNetwork", checkpoints.load_network("compact", path))
+        fold_batch_norms(network)
         network = network.to(chosen, dtype=dtype)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fusion_network, fusion_sha256 = None, None

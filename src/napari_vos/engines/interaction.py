@@ -24,6 +24,7 @@ from napari_vos.engines.places import (
     visible_part,
 )
 from napari_vos.engines.windows import CONTEXT, WINDOW_SIZE, mark_border, window_side
+from napari_vos.networks.folding import fold_batch_norms
 from napari_vos.networks.interaction import InteractionNetwork, thicken
 from napari_vos.store.evidence import Box, window_of
 
@@ -92,7 +93,9 @@ class CompactInteractor:
         path = checkpoints.resolve(weights, "interaction")
         chosen = choose_device(device)
         dtype = choose_precision(precision, chosen)
-        network = checkpoints.load_network("interaction", path).to(chosen, dtype)
+        network = checkpoints.load_network("interaction", path)
+        fold_batch_norms(network)
+        network = network.to(chosen, dtype)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         plan = {
             "interactor": "compact",
