@@ -73,7 +73,7 @@ def test_an_output_that_is_there(fails, images, labels, weights, tmp_path):
     assert "exists already" in said
 
 
-def test_training_takes_the_recipe(run, tmp_path, monkeypatch):
+def test_training_takes_the_recipe(run, fails, tmp_path, monkeypatch):
     from napari_vos.training import refinement
 
     asked = []
@@ -87,6 +87,11 @@ def test_training_takes_the_recipe(run, tmp_path, monkeypatch):
     code, _, err = run("train", "refinement", "--out", tmp_path, "--minutes", "3", "--seed", "4")
     assert (code, err) == (0, "step 20\n")
     assert asked == [refinement.RefinementTraining(out=tmp_path, minutes=3.0, seed=4)]
+    assert "images.tif" in fails("train", "refinement", "--movie", tmp_path)
+    for name in ("images.tif", "labels.tif"):
+        (tmp_path / name).touch()
+    assert run("train", "refinement", "--movie", tmp_path)[0] == 0
+    assert asked[1].movies == (tmp_path,)
 
 
 @pytest.mark.parametrize(("engine", "scale"), [("compact", "full"), ("mast", "half")])

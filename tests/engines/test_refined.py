@@ -30,11 +30,11 @@ class SeesBright(RefinementNetwork):
     def __init__(self):
         super().__init__((4, 4, 4))
 
-    def encode(self, image):
+    def encode(self, image, layout):
         quarter = torch.nn.functional.avg_pool2d(image, 4)
         return image, torch.nn.functional.avg_pool2d(image, 2), quarter
 
-    def forward(self, coarse, fine):
+    def forward(self, known, fine):
         return 20 * fine[:, :1]
 
 

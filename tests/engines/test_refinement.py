@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from napari_vos import FrameStack
 from napari_vos.configs import RefinementConfig
-from napari_vos.engines.border_features import TILE, BorderFeatures
+from napari_vos.engines.border_features import HALO, TILE, BorderFeatures
 from napari_vos.engines.coarse_windows import coarsen, enlarge
 from napari_vos.engines.refinement import MaskRefiner
 from napari_vos.engines.windows import standardize
@@ -32,20 +32,20 @@ class SeesBright(RefinementNetwork):
         super().__init__((4, 4, 4))
         self.asked = 0
 
-    def encode(self, image):
+    def encode(self, image, layout):
         quarter = torch.nn.functional.avg_pool2d(image, 4)
         return image, torch.nn.functional.avg_pool2d(image, 2), quarter
 
-    def forward(self, coarse, fine):
-        self.asked += coarse.shape[-1]
+    def forward(self, known, fine):
+        self.asked += fine.shape[-1]
         return 20 * fine[:, :1]
 
 
 class SeesNothing(SeesBright):
     """A network that denies every object."""
 
-    def forward(self, coarse, fine):
-        return torch.full_like(coarse[:, :1], -9.0)
+    def forward(self, known, fine):
+        return torch.full_like(fine[:, :1], -9.0)
 
 
 def refiner(image: np.ndarray, network=None, **settings) -> MaskRefiner:
@@ -117,8 +117,8 @@ def test_perfect_labels_stay() -> None:
 
 def test_labels_stay_where_the_image_says_nothing() -> None:
     class Undecided(SeesBright):
-        def forward(self, coarse, fine):
-            return coarse[:, :1].clamp(0.02, 0.98).logit()
+        def forward(self, known, fine):
+            return known.own[:, None].clamp(0.02, 0.98).logit()
 
     noise = np.random.default_rng(0).integers(0, 1000, (80, 90)).astype(np.uint16)
     labels = np.zeros(noise.shape, np.uint16)
@@ -193,7 +193,7 @@ def test_uncertain_changes_are_not_made() -> None:
     given = coarsened(truth, 4)
 
     class Hesitant(SeesBright):
-        def forward(self, coarse, fine):
+        def forward(self, known, fine):
             return 0.8 * fine[:, :1].sign()
 
     image = 1000 * truth.astype(np.uint16)
@@ -219,13 +219,20 @@ def test_features_at_borders_are_those_of_the_whole_frame() -> None:
     image = torch.randn(3, 2 * TILE, 3 * TILE)
     borders = torch.zeros(32, 48, dtype=torch.bool)
     borders[20, 20] = True  # the middle tile below
-    features = BorderFeatures(network, image, borders, 4)
+    layout = torch.zeros(2, 32, 48)
+    layout[0, 16:24, 16:24] = 1.0
+    features = BorderFeatures(network, image, layout, borders, 4)
     assert features.told.sum() == 1
     centers = torch.tensor([[82.5, 82.5], [100.5, 70.5]])
     sampled = features.sample(centers)[0, : network.widths[0]]
-    padded = torch.nn.functional.pad(image[None], (20, 20, 20, 20), mode="replicate")
-    crop = padded[:, :, TILE : TILE + TILE + 40, TILE : TILE + TILE + 40]
-    expected = network.encode(standardize(crop))[0][0, :, [38, 56], [38, 26]]
+    drawn = enlarge(layout, 4)
+    beyond = [HALO, HALO, HALO, HALO]
+    padded = torch.nn.functional.pad(torch.cat([image, drawn])[None], beyond, mode="replicate")[0]
+    side = TILE + 2 * HALO
+    crop = padded[None, :, TILE : TILE + side, TILE : TILE + side]
+    encoded = network.encode(standardize(crop[:, :3]), crop[:, 3:])
+    at = [HALO + 18, HALO + 36], [HALO + 18, HALO + 6]
+    expected = encoded[0][0, :, at[0], at[1]]
     torch.testing.assert_close(sampled, expected)
     elsewhere = features.sample(torch.tensor([[10.0, 10.0]]))
     assert not elsewhere.any()

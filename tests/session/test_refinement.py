@@ -8,7 +8,9 @@ from safetensors.torch import save_file
 from napari_vos import FrameStack, refine_labels
 from napari_vos.configs import RefinementConfig
 from napari_vos.errors import FramesError, WeightsError
+from napari_vos.metrics import region_similarity
 from napari_vos.networks.refinement import RefinementNetwork
+from napari_vos.simulation import sample
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,26 @@ def test_color_images_and_all_factors(labels, weights):
             FrameStack(colors), labels, config=RefinementConfig(factor=factor), weights=weights
         )
         assert set(np.unique(refined[0])) == {0, 3, 900}
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_the_weights_of_the_package_find_borders(factor):
+    movie = sample("nuclei")
+    truth, frames = movie.labels[0], FrameStack(movie.images[:1], axes="TYX")
+    cells = truth[factor // 2 :: factor, factor // 2 :: factor]
+    coarse = cells.repeat(factor, axis=0).repeat(factor, axis=1)[: truth.shape[0], : truth.shape[1]]
+    refined = refine_labels(frames, [coarse], config=RefinementConfig(factor=factor))[0]
+    assert set(np.unique(refined)) == set(np.unique(coarse))
+    assert np.mean(refined != truth) < 0.85 * np.mean(coarse != truth)
+
+
+def test_the_weights_of_the_package_leave_perfect_labels():
+    movie = sample("nuclei")
+    frames = FrameStack(movie.images[:1], axes="TYX")
+    refined = refine_labels(frames, movie.labels[:1])[0]
+    kept = [
+        region_similarity(refined == object_id, movie.labels[0] == object_id)
+        for object_id in np.unique(movie.labels[0])[1:]
+    ]
+    assert min(kept) > 0.94
+    assert np.mean(kept) > 0.975

@@ -162,6 +162,10 @@ def refinement(
     out: Out = Path("napari-vos-refinement"),
     minutes: Minutes = 20.0,
     scenes: Scenes = 400,
+    movie: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with images.tif and labels.tif to mix in; may be repeated."),
+    ] = None,
     workers: Workers = 1,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -170,9 +174,12 @@ def refinement(
 
     Called again with the same folder, a stopped training goes on.
     """
+    movies = _checked(movie)
     from napari_vos.training.refinement import RefinementTraining, train
 
-    recipe = RefinementTraining(out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers)
+    recipe = RefinementTraining(
+        out=out, scenes=scenes, movies=movies, minutes=minutes, seed=seed, workers=workers
+    )
     _run(train, recipe, as_json=as_json)
 
 

@@ -8,10 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_vos.engines.coarse_windows import repeat_cells
+from napari_vos.engines.coarse_windows import enlarge, repeat_cells
 from napari_vos.engines.windows import standardize
 from napari_vos.networks.pointrend import sample_points
-from napari_vos.networks.refinement import REACH, STRIDES, RefinementNetwork
+from napari_vos.networks.refinement import (
+    LAYOUT_CHANNELS,
+    REACH,
+    STRIDES,
+    RefinementNetwork,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +46,11 @@ class BorderFeatures:
         Makes the features.
     image
         (3, H, W) float.
+    layout
+        (2, h, w), what the network knows of the frame's coarse masks; a cell has
+        `factor` x `factor` pixels.
     borders
-        (h, w) bool, cells of `factor` x `factor` pixels: where features are
-        wanted.
+        (h, w) bool: the cells in which features are wanted.
     factor
         Side of a cell in pixels.
 
@@ -55,14 +62,20 @@ class BorderFeatures:
     """
 
     def __init__(
-        self, network: RefinementNetwork, image: Tensor, borders: Tensor, factor: int
+        self,
+        network: RefinementNetwork,
+        image: Tensor,
+        layout: Tensor,
+        borders: Tensor,
+        factor: int,
     ) -> None:
         cells = TILE // factor
         tiles = functional.max_pool2d(borders[None].float(), cells, ceil_mode=True)[0].bool()
         rows, columns = (TILE * count for count in tiles.shape)
         height, width = image.shape[-2:]
         ends = (HALO, HALO + columns - width, HALO, HALO + rows - height)
-        padded = functional.pad(image[None], ends, mode="replicate")[0]
+        drawn = enlarge(layout, factor)[:, :height, :width]
+        padded = functional.pad(torch.cat([image, drawn])[None], ends, mode="replicate")[0]
         self._size = rows + 2 * RIM, columns + 2 * RIM
         self._maps = [
             image.new_zeros(1, depth, self._size[0] // stride, self._size[1] // stride)
@@ -80,8 +93,9 @@ class BorderFeatures:
         crops = torch.stack(
             [padded[:, TILE * i : TILE * i + side, TILE * j : TILE * j + side] for i, j in batch]
         )
-        flat = (crops.amax(dim=(1, 2, 3)) == crops.amin(dim=(1, 2, 3))).tolist()
-        features = network.encode(standardize(crops))
+        pictures, drawn = crops[:, :-LAYOUT_CHANNELS], crops[:, -LAYOUT_CHANNELS:]
+        flat = (pictures.amax(dim=(1, 2, 3)) == pictures.amin(dim=(1, 2, 3))).tolist()
+        features = network.encode(standardize(pictures), drawn)
         for number, (i, j) in enumerate(batch):
             if flat[number]:
                 tiles[i, j] = False

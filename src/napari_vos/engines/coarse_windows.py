@@ -106,5 +106,21 @@ def enlarge(planes: Tensor, scale: int) -> Tensor:
 
 
 def repeat_cells(cells: Tensor, scale: int) -> Tensor:
-    """Return (h · scale, w · scale) with each entry of (h, w) repeated."""
-    return cells.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
+    """Return (..., h · scale, w · scale) with each entry of (..., h, w) repeated."""
+    return cells.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
+
+
+def believed(coarse: Tensor, given: Tensor, scale: int) -> Tensor:
+    """Return the probability (..., h · scale, w · scale) that masks tell at a scale.
+
+    It is that of the coarse mask (..., h, w). Where the mask as it was given, at full
+    size, divides a cell otherwise, on the other side of 0.5, it is mirrored: so what is
+    finer than a cell stays where the image doesn't say otherwise.
+    """
+    probability = enlarge(coarse, scale)
+    pixels = given.shape[-1] // probability.shape[-1]
+    shares = functional.avg_pool2d(given if given.ndim == 3 else given[None], pixels)
+    is_inside = shares.view_as(probability) > 0.5
+    divided = repeat_cells((coarse > 0) & (coarse < 1), scale)
+    finer = divided & ((probability > 0.5) != is_inside)
+    return torch.where(finer, 1 - probability, probability)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from napari_vos import checkpoints
+from napari_vos.configs import RefinementConfig
 from napari_vos.engines.border_features import HALO, TILE
 from napari_vos.engines.plans import check_weights
 from napari_vos.engines.reduced import ReducedReader, enlarge_evidence
@@ -23,6 +24,7 @@ from napari_vos.engines.refinement import MaskRefiner
 from napari_vos.engines.windows import CONTEXT, WINDOW_SIZE
 from napari_vos.frames.reduced import reduce_frames
 from napari_vos.networks.compact import IMAGE_CHANNELS
+from napari_vos.networks.refinement import LAYOUT_CHANNELS
 from napari_vos.store.evidence import FrameEvidence
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ STRIDE = 4
 """Pixels that engines for whole frames see per position of their masks."""
 
 LARGEST_FACTOR = 8
+
+CERTAINTY = 0.6
+"""How sure refinement must be to change the side of a pixel: engines tell areas, not only masks."""
 
 PIXEL_BYTES = 80
 """Memory of the features of a frame, per pixel."""
@@ -91,7 +96,11 @@ class RefinedPropagator:
         """
         scale = SCALES[refine]
         inner = make(frames if scale == 1 else reduce_frames(frames, scale))
-        refiner = MaskRefiner.create(frames, device=str(inner.plan["device"]))
+        refiner = MaskRefiner.create(
+            frames,
+            config=RefinementConfig(certainty=CERTAINTY),
+            device=str(inner.plan["device"]),
+        )
         path = checkpoints.resolve(None, "refinement")
         settled = {
             **inner.plan,
@@ -172,10 +181,11 @@ class RefinedPropagator:
     @torch.inference_mode()
     def _seconds_per_tile(self) -> float:
         side = TILE + 2 * HALO
-        tile = torch.zeros(1, IMAGE_CHANNELS, side, side, device=self.refiner.device)
-        self.refiner.network.encode(tile)  # the first call is slower
+        zeros = torch.zeros(1, IMAGE_CHANNELS, side, side, device=self.refiner.device)
+        tile = zeros, zeros[:, :LAYOUT_CHANNELS]
+        self.refiner.network.encode(*tile)  # the first call is slower
         started = time.perf_counter()
-        self.refiner.network.encode(tile)[0].cpu()
+        self.refiner.network.encode(*tile)[0].cpu()
         return time.perf_counter() - started
 
 

@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from napari_vos import checkpoints
 from napari_vos.configs import RefinementConfig
@@ -23,25 +21,23 @@ from napari_vos.engines.aggregation import aggregate
 from napari_vos.engines.border_features import BorderFeatures
 from napari_vos.engines.coarse_windows import (
     CoarseWindow,
+    believed,
     cells_around,
     coarsen,
     enlarge,
     grid_shape,
-    repeat_cells,
 )
 from napari_vos.engines.colours import colour_channels
+from napari_vos.engines.subjects import Subject
 from napari_vos.errors import WeightsError
 from napari_vos.metrics import region_similarity
-from napari_vos.networks.refinement import RefinementNetwork, describe
+from napari_vos.networks.refinement import Known, RefinementNetwork, border_strength
 from napari_vos.store.evidence import FrameEvidence, ObjectEvidence, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_vos.frames import FrameStack
-
-DOUBT = 0.45
-"""A cell is predicted anew if its probability is nearer to 0.5 than this."""
 
 RECOGNISED = 0.5
 """An object stays as it was if its old and new mask overlap (J) less than this."""
@@ -135,10 +131,10 @@ class MaskRefiner:
         shape = self.frames.shape
         moving = [coarsen(objects[i], shape, factor) for i in object_ids]
         total = torch.zeros(grid_shape(shape, factor))
+        strength = torch.zeros_like(total)
         borders = torch.zeros(total.shape, dtype=torch.bool)
         reached = torch.zeros(total.shape, dtype=torch.bool)
         for window in moving:
-            total[window.cells.slices] += window.coarse
             borders[window.cells.slices] |= window.border
             reached[window.cells.slices] = True
         frozen = [
@@ -146,11 +142,16 @@ class MaskRefiner:
             for i, item in objects.items()
             if i not in object_ids and reached[cells_around(item.box, shape, factor).slices].any()
         ]
-        for item in frozen:
-            beside = coarsen(item, shape, factor)
-            total[beside.cells.slices] += beside.coarse
+        for window in (*moving, *(coarsen(item, shape, factor) for item in frozen)):
+            inside = window.cells.slices
+            total[inside] += window.coarse
+            strength[inside] = torch.maximum(strength[inside], border_strength(window.coarse))
         features = BorderFeatures(
-            self.network, self._image(t).to(self.device), borders.to(self.device), factor
+            self.network,
+            self._image(t).to(self.device),
+            torch.stack([total.clamp(max=1), strength]).to(self.device),
+            borders.to(self.device),
+            factor,
         )
         told = features.told.cpu()
         subjects = [
@@ -181,100 +182,34 @@ class MaskRefiner:
         while scale < factor:
             scale *= 2
             refined = [enlarge(probability, 2) for probability in refined]
-            known = [subject.known(scale) for subject in subjects]
+            own = [believed(each.window.coarse, each.window.given, scale) for each in subjects]
             cells = [
-                subject.doubtful(probability, own, scale).nonzero()
-                for subject, probability, (own, _) in zip(subjects, refined, known, strict=True)
+                subject.doubtful(probability, before, scale).nonzero()
+                for subject, probability, before in zip(subjects, refined, own, strict=True)
             ]
-            asked = [
-                (planes[:, where[:, 0], where[:, 1]].T, subject.places(where, scale))
-                for subject, planes, where in zip(subjects, known, cells, strict=True)
+            known = [
+                subject.known(before[where[:, 0], where[:, 1]], where, scale)
+                for subject, before, where in zip(subjects, own, cells, strict=True)
             ]
-            coarse, positions = (torch.cat(part) for part in zip(*asked, strict=True))
-            predicted = self._predict(coarse, positions, features, factor)
+            places = [
+                each.places(where, scale) for each, where in zip(subjects, cells, strict=True)
+            ]
+            together = Known(*(torch.cat(part, dim=-1) for part in zip(*known, strict=True)))
+            predicted = self._predict(together, torch.cat(places), features)
             told = torch.split(predicted, [len(where) for where in cells])
             for probability, where, values in zip(refined, cells, told, strict=True):
                 probability[where[:, 0], where[:, 1]] = values
         return refined
 
-    def _predict(
-        self, coarse: Tensor, positions: Tensor, features: BorderFeatures, factor: int
-    ) -> Tensor:
-        """Return the probability (N,) at points from (N, 2) own and others, and (N, 2) (y, x)."""
-        octaves = float(np.log2(factor))
-        parts = [coarse.new_empty(0)]
+    def _predict(self, known: Known, positions: Tensor, features: BorderFeatures) -> Tensor:
+        """Return the probability (N,) at N points, with their (N, 2) positions (y, x)."""
+        parts = [positions.new_empty(0)]
         for start in range(0, len(positions), POINTS_AT_ONCE):
-            known = coarse[start : start + POINTS_AT_ONCE].to(self.device)
-            where = positions[start : start + POINTS_AT_ONCE].to(self.device)
-            own, others = known.T[:, None]
-            described = describe(own, others, torch.full_like(own, octaves))
-            parts.append(self.network(described, features.sample(where))[0, 0].sigmoid().cpu())
+            some = slice(start, start + POINTS_AT_ONCE)
+            asked = Known(*(part[..., some].to(self.device) for part in known))
+            fine = features.sample(positions[some].to(self.device))
+            parts.append(self.network(asked, fine)[0, 0].sigmoid().cpu())
         return torch.cat(parts)
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """An object that is refined.
-
-    Attributes
-    ----------
-    window
-        The object's coarse mask.
-    near
-        (h, w) bool, the cells that may change.
-    others
-        (h, w) float32 in [0, 1], the coarse masks of all others.
-    """
-
-    window: CoarseWindow
-    near: Tensor
-    others: Tensor
-
-    def known(self, scale: int) -> Tensor:
-        """Return own and others' coarse probability (2, h, w) at each cell.
-
-        Each coarse cell is divided into `scale` x `scale`. Where the mask as it was
-        given divides a cell otherwise, on the other side of 0.5, own is mirrored: so
-        what is finer than the scale stays where the image doesn't say otherwise.
-        """
-        planes = enlarge(torch.stack([self.window.coarse, self.others]), scale)
-        pixels = self.window.factor // scale
-        is_inside = functional.avg_pool2d(self.window.given[None], pixels)[0] > 0.5
-        divided = repeat_cells((self.window.coarse > 0) & (self.window.coarse < 1), scale)
-        finer = divided & ((planes[0] > 0.5) != is_inside)
-        planes[0] = torch.where(finer, 1 - planes[0], planes[0])
-        return planes
-
-    def doubtful(self, probability: Tensor, own: Tensor, scale: int) -> Tensor:
-        """Return (h, w) bool: the cells to predict anew, from what is believed and `known`."""
-        unsure = (probability - 0.5).abs() < DOUBT
-        finer = (probability > 0.5) != (own > 0.5)
-        return (unsure | finer) & repeat_cells(self.near, scale)
-
-    def places(self, cells: Tensor, scale: int) -> Tensor:
-        """Return (N, 2) (y, x), in pixels from the frame's corner, of cells (row, column)."""
-        corner = torch.tensor(self.window.cells[:2])
-        return (cells + 0.5) * (self.window.factor / scale) + corner * self.window.factor
-
-    def sharpened(
-        self, refined: Tensor, shape: tuple[int, int], *, certainty: float
-    ) -> ObjectEvidence:
-        """Return the object as it was, but refined along its border.
-
-        A pixel for which the new side isn't certain enough stays as it was.
-        """
-        given = self.window.given
-        changed = (refined > 0.5) != (given > 0.5)
-        unsure = (refined - 0.5).abs() < certainty - 0.5
-        near = repeat_cells(self.near, self.window.factor)
-        probability = torch.where(near & ~(changed & unsure), refined, given)
-        box = self.window.box_within(shape)
-        height, width = box.shape
-        return replace(
-            self.window.evidence,
-            box=box,
-            probability=probability[:height, :width].numpy().astype(np.float16),
-        )
 
 
 def settle(

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from scipy import ndimage
+from skimage.segmentation import expand_labels
 from torch.nn import functional
 
+from napari_vos.engines.coarse_windows import believed, enlarge
+from napari_vos.networks.refinement import border_strength
 from napari_vos.training.clips import augment
 
 if TYPE_CHECKING:
@@ -19,17 +23,27 @@ if TYPE_CHECKING:
 CANVAS_SIZE = 128
 """Side of a piece in pixels."""
 
+RIM = 16
+"""Pixels along the edges of a piece that lack context: no points lie there."""
+
 N_OBJECTS = 3
 """Objects looked at on a piece; the same one again if it shows fewer."""
 
 FACTORS = (2, 4, 8)
 """Pixels per pixel of a coarse mask."""
 
-PERFECT_SHARE = 0.2
-"""Share of the pieces whose masks were never at a smaller scale."""
+KINDS = {"perfect": 0.15, "soft": 0.15, "areas": 0.2, "masks": 0.4, "blocks": 0.1}
+"""What masks are like, with the share of the pieces: never at a smaller scale; the
+areas that objects have of each cell, enlarged, or besides cut to masks; or masks at the
+smaller scale, enlarged and cut to masks, or enlarged cell by cell."""
 
-COARSE_NOISE = 0.05
-"""Deviation of what is added to coarse masks where they are uncertain."""
+OTHER_SCALES = 0.25
+"""Share of the pieces whose masks come from a scale near the one that is told."""
+
+SHIFTED = 0.5
+SHIFT = 1.2
+"""Share of the pieces on which people would draw outlines farther out or in, and the
+deviation of how far, in pixels: the coarse mask tells, not the image."""
 
 
 class Outlines(NamedTuple):
@@ -39,10 +53,15 @@ class Outlines(NamedTuple):
     ----------
     images
         (B, 3, S, S) float32, S = `CANVAS_SIZE`.
+    layout
+        (B, 2, S, S) float32 in [0, 1], what the encoder knows of all coarse masks.
     own, others
         (B, K, S, S) float32 in [0, 1]: the coarse mask of each of K =
-        `N_OBJECTS` objects, and of all others, enlarged by bilinear interpolation;
-        own is mirrored where the mask as it was given is on the other side of 0.5.
+        `N_OBJECTS` objects, and of all others, enlarged by bilinear interpolation.
+    given
+        (B, K, S, S) float32 in [0, 1], each one's mask as it was given.
+    known
+        (B, K, S, S) float32 in [0, 1], what `believed` tells of each.
     truth
         (B, K, S, S) float32, 0 or 1.
     octaves
@@ -50,33 +69,38 @@ class Outlines(NamedTuple):
     """
 
     images: Tensor
+    layout: Tensor
     own: Tensor
     others: Tensor
+    given: Tensor
+    known: Tensor
     truth: Tensor
     octaves: Tensor
 
 
 def sample_outlines(rng: np.random.Generator, scene: Scene) -> Outlines:
     """Cut a piece of a frame around an object, and coarsen its masks."""
-    image, labels = _cut(rng, scene)
-    shown = np.unique(labels[labels > 0])
-    ids = rng.choice(shown, N_OBJECTS, replace=len(shown) < N_OBJECTS)
-    truth = torch.from_numpy((labels == ids[:, None, None]).astype(np.float32))
-    anything = torch.from_numpy((labels > 0).astype(np.float32))
+    image, drawn = _cut(rng, scene)
+    labels = shift_outlines(rng, drawn)
+    ids = np.append(0, np.unique(labels[labels > 0]))
+    planes = torch.from_numpy((labels == ids[:, None, None]).astype(np.float32))
     factor = int(rng.choice(FACTORS))
-    planes = torch.cat([truth, anything[None] - truth])
-    given = _as_given(rng, planes, factor)
+    given = as_given(rng, planes, factor)
     coarse = functional.avg_pool2d(given, factor)
-    noise = torch.from_numpy(rng.normal(0, COARSE_NOISE, coarse.shape).astype(np.float32))
-    uncertain = (coarse > 0) & (coarse < 1)
-    coarse = (coarse + noise * uncertain).clamp(0, 1)
-    own, others = _enlarge(coarse, factor).chunk(2)
-    # As the refiner does: within a cell the side of 0.5 is that of the mask as it was given.
-    divided = uncertain.repeat_interleave(factor, 1).repeat_interleave(factor, 2)[: len(own)]
-    finer = divided & ((own > 0.5) != (given[: len(own)] > 0.5))
-    own = torch.where(finer, 1 - own, own)
-    picture = augment(rng, torch.from_numpy(image).expand(1, 3, -1, -1))[0]
-    return Outlines(picture, own, others, truth, torch.tensor(float(np.log2(factor))))
+    total, strength = coarse[1:].sum(0), border_strength(coarse[1:]).amax(0)
+    inner = labels[RIM:-RIM, RIM:-RIM]
+    inside = np.flatnonzero(np.isin(ids, inner if inner.any() else labels) & (ids > 0))
+    chosen = torch.from_numpy(rng.choice(inside, N_OBJECTS, replace=len(inside) < N_OBJECTS))
+    return Outlines(
+        augment(rng, torch.from_numpy(_degraded(rng, image)).expand(1, 3, -1, -1))[0],
+        enlarge(torch.stack([total.clamp(max=1), strength]), factor),
+        enlarge(coarse[chosen], factor),
+        enlarge((total - coarse[chosen]).clamp(0, 1), factor),
+        given[chosen],
+        believed(coarse[chosen], given[chosen], factor),
+        planes[chosen],
+        torch.tensor(float(np.log2(factor))),
+    )
 
 
 def _cut(rng: np.random.Generator, scene: Scene) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
@@ -107,20 +131,56 @@ def _cut(rng: np.random.Generator, scene: Scene) -> tuple[NDArray[np.float32], N
     return image.astype(np.float32), labels
 
 
-def _as_given(rng: np.random.Generator, masks: Tensor, factor: int) -> Tensor:
-    """Return masks (C, S, S) as a user or an engine would have them at full size.
+def shift_outlines(rng: np.random.Generator, labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return labels (S, S) whose outlines lie a little farther out or in, as people draw them."""
+    if rng.random() >= SHIFTED:
+        return labels
+    shift = float(rng.normal(0, SHIFT))
+    if shift > 0:
+        grown: NDArray[np.uint16] = expand_labels(labels, shift)  # type: ignore[no-untyped-call]
+        return grown
+    highest = ndimage.maximum_filter(labels, 3)
+    inner = (labels == highest) & (labels == ndimage.minimum_filter(labels, 3))
+    shrunk = np.where(ndimage.distance_transform_edt(inner) + 0.5 >= -shift, labels, 0)
+    return shrunk.astype(labels.dtype) if shrunk.any() else labels
 
-    Enlarged from a smaller scale, as probabilities or cut to masks, or perfect:
-    those must stay.
-    """
-    choice = rng.random()
-    if choice < PERFECT_SHARE:
-        return masks
-    enlarged = _enlarge(functional.avg_pool2d(masks, factor), factor)
-    return enlarged if choice < (1 + PERFECT_SHARE) / 2 else (enlarged > 0.5).float()
+
+def _degraded(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return an image (S, S) that is sometimes shaded, blurred or noisy."""
+    low, high = image.min(), image.max()
+    image = (image - low) / (high - low + 1e-6)
+    if rng.random() < 0.3:
+        field = torch.from_numpy(rng.normal(0, 1, (1, 1, 6, 6)).astype(np.float32))
+        shade = functional.interpolate(field, size=image.shape, mode="bicubic")[0, 0].numpy()
+        middle = np.median(image)
+        image = (middle + (image - middle) * np.exp(shade)).astype(np.float32)
+    if rng.random() < 0.3:
+        image = ndimage.gaussian_filter(image, rng.uniform(0.5, 2))
+    if rng.random() < 0.4:
+        image = image + rng.normal(0, rng.uniform(0, 0.15), image.shape).astype(np.float32)
+    return image
 
 
-def _enlarge(planes: Tensor, factor: int) -> Tensor:
-    return functional.interpolate(
-        planes[None], scale_factor=factor, mode="bilinear", align_corners=False
-    )[0]
+def as_given(rng: np.random.Generator, planes: Tensor, factor: int) -> Tensor:
+    """Return planes (C, S, S), of background and objects, as a user or an engine has them."""
+    kind = rng.choice(list(KINDS), p=list(KINDS.values()))
+    if kind == "perfect":
+        return planes
+    cells = CANVAS_SIZE / factor
+    if rng.random() < OTHER_SCALES:
+        cells *= 2 ** rng.uniform(-0.5, 0.5)
+    small = functional.interpolate(planes[None], size=2 * (round(cells),), mode="area")[0]
+    if kind in ("masks", "blocks"):
+        small = _winners(small)
+    if kind == "blocks":
+        return functional.interpolate(small[None], size=CANVAS_SIZE)[0]
+    enlarged = functional.interpolate(small[None], size=CANVAS_SIZE, mode="bilinear")[0]
+    if kind != "soft":
+        return _winners(enlarged)
+    sharper = enlarged ** float(rng.uniform(0.6, 2))
+    return sharper / sharper.sum(0)
+
+
+def _winners(planes: Tensor) -> Tensor:
+    """Return 1 at the highest of planes (C, h, w), and 0 elsewhere."""
+    return functional.one_hot(planes.argmax(0), len(planes)).movedim(-1, 0).float()
