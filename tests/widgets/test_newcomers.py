@@ -148,7 +148,7 @@ def test_parents_tracks_and_export(window: Any, eyes: Eyes, tmp_path: Path) -> N
     press(window, "propose")
     assert panel.parents.value == "Nothing begins beside an end."
     assert not panel.accept_parents.enabled
-    session = widget._aim().session
+    session = widget._chosen.aim().session
     session.end_object(1, 4)
     left = int(np.nonzero(np.asarray(session.labels[3]) == 1)[1].min())
     labels = np.zeros(SHAPE, int)
