@@ -62,8 +62,8 @@ def test_small_objects_are_blended_by_distance() -> None:
     assert set(np.unique(plane[60:72, 66:72])) == {1}
     assert set(np.unique(plane[60:72, 72:78])) == {np.float16(0.25)}
     assert plane[58].max() == 0
-    disagreement = 4 * 0.25 * 0.75 * (1 - 6 / 18)  # a third of what either holds is of both
-    assert fused.confidence == pytest.approx((0.25 * 0.9 + 0.75 * 0.5) * (1 - disagreement))
+    agreement = 6 / 18  # a third of what either holds is of both
+    assert fused.confidence == pytest.approx((0.25 * 0.9 + 0.75 * 0.5) * agreement)
 
 
 def test_large_objects_are_fused_by_the_network() -> None:

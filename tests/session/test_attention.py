@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_vos.session.attention import HALF, MOST_OBJECTS, worth_by_frame
+from napari_vos.session.attention import HALF, MOST_OBJECTS, doubt_left, worth_by_frame
 from napari_vos.store.evidence import EndReason
 
 
@@ -66,3 +66,16 @@ def test_an_object_that_was_lost_is_looked_for(session, factory, blocks, reason,
     session.add_mask(0, blocks(o7=(2, 3)))
     session.run()
     assert session.next_frame() in sent_to
+
+
+def test_what_was_seen_and_left_is_hardly_in_doubt(session, blocks) -> None:
+    session.add_mask(0, blocks(o7=(2, 3), o2=(12, 3)))
+    session.run()
+    first = session.next_frame()
+    session.add_mask(first, blocks(o7=(2, 3 + first)))
+    session.run()
+    # Object 2 is as doubtful there as before, but the user has let it pass.
+    assert abs(session.next_frame() - first) > 1
+    assert doubt_left(4, ()) == 1
+    assert doubt_left(4, (4,)) == 0
+    assert doubt_left(7, (0, 10)) == 3 / (3 + HALF)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def blend(new: ObjectEvidence, old: ObjectEvidence, share: float) -> ObjectEvidence:
     """Return `share` of the new evidence of an object and the rest of the old.
 
-    Where two passes have come to different masks at most one of them is right: as far as
-    both count, the confidence is multiplied by the Jaccard index of the two.
+    Where two passes have come to different masks at most one of them is right: if both
+    count, the confidence is multiplied by the Jaccard index of the two.
     """
     box = Box(
         min(new.box.top, old.box.top),
@@ -30,7 +30,8 @@ def blend(new: ObjectEvidence, old: ObjectEvidence, share: float) -> ObjectEvide
     add_to(parts[1], box, old)
     blended = share * parts[0] + (1 - share) * parts[1]
     confidence = share * new.confidence + (1 - share) * old.confidence
-    confidence *= 1 - 4 * share * (1 - share) * (1 - _agreement(*(parts > 0.5)))
+    if 0 < share < 1:
+        confidence *= _agreement(*(parts > 0.5))
     return replace(new, box=box, probability=blended.astype(np.float16), confidence=confidence)
 
 

@@ -62,6 +62,22 @@ def worth_by_frame(
     return {t: float(worth[t]) for t in sorted({t for t, _ in doubts})}
 
 
+def doubt_left(t: int, passed: Collection[int]) -> float:
+    """Return how much of an object's doubt on frame `t` is left by frames where it was let pass.
+
+    Whoever corrects a frame sees all its objects, and leaves those that are right.
+
+    Parameters
+    ----------
+    t
+        Frame index.
+    passed
+        The user frames on which the object wasn't marked.
+    """
+    distance = min((abs(t - each) for each in passed), default=None)
+    return 1.0 if distance is None else distance / (HALF + distance)
+
+
 def _gains(lacks: NDArray[np.float64], user_frames: Collection[int]) -> NDArray[np.float64]:
     """Return how much of what an object lacks (T,) a correction of each frame mends."""
     span = np.searchsorted(sorted(user_frames), np.arange(len(lacks)))

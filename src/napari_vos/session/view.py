@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_vos.errors import PromptError, StoreError
 from napari_vos.io import Judgement, ObjectRow, object_table, write_labels, write_table
-from napari_vos.session.attention import END_DOUBTS, worth_by_frame
+from napari_vos.session.attention import END_DOUBTS, doubt_left, worth_by_frame
 from napari_vos.session.changes import Changes, FrameChange, changes_of_latest_step
 from napari_vos.session.marks import MarkKind, object_ids
 from napari_vos.session.merge import cut_window
@@ -116,9 +116,9 @@ class SessionView:
         """Return the frame on which a correction is worth most.
 
         That is where the masks of several objects are doubtful, as they are on the frames
-        around, far from the frames on which the user has marked these objects; see
-        `worth_by_frame`. An object that has ended may have been lost. What the user has
-        marked or accepted is in no doubt.
+        around, far from the frames on which the user has marked these objects, or has
+        marked others and let them pass; see `worth_by_frame`. An object that has ended may
+        have been lost. What the user has marked or accepted is in no doubt.
 
         Parameters
         ----------
@@ -138,8 +138,10 @@ class SessionView:
             until = min((t for t in user_frames.get(i, ()) if t >= event.t), default=last)
             for t in range(event.t, until):
                 doubts.setdefault((t, i), END_DOUBTS[event.reason])
+        seen = set(self.user_frames())
+        passed = {i: seen.difference(own) for i, own in user_frames.items()}
         doubts = {
-            (t, i): doubt
+            (t, i): doubt * doubt_left(t, passed[i])
             for (t, i), doubt in doubts.items()
             if doubt > 0 and i in user_frames and not {0, i} & locked(t)
         }
