@@ -82,10 +82,17 @@ def bottleneck_stage(
 
 
 class Stem(Protocol):
-    """What begins a ResNet: convolutions of stride 2 in all, and their batch norm."""
+    """What begins a ResNet."""
 
-    conv1: nn.Conv2d | nn.Sequential
-    bn1: nn.BatchNorm2d
+    @property
+    def conv1(self) -> nn.Conv2d | nn.Sequential:
+        """Convolutions of stride 2 in all."""
+        ...
+
+    @property
+    def bn1(self) -> nn.BatchNorm2d:
+        """Their batch norm."""
+        ...
 
 
 def apply_stem(network: Stem, x: Tensor) -> Tensor:
