@@ -32,7 +32,7 @@ from scipy import ndimage
 from napari_vos import FrameStack, Session, open_frames, open_labels, refine_labels
 from napari_vos.configs import CompactConfig, MastConfig, RefinementConfig
 from napari_vos.engines.places import Place, crop, paste, region_of
-from napari_vos.engines.refined import CERTAINTY, nearest_factor
+from napari_vos.engines.refined import nearest_factor
 from napari_vos.engines.refinement import MaskRefiner
 from napari_vos.engines.windows import CONTEXT, WINDOW_SIZE
 from napari_vos.metrics import find_annotation, region_similarity
@@ -197,8 +197,7 @@ def through_window(labels: np.ndarray, object_id: int, side: int) -> ObjectEvide
 
 def truth_in_windows(folder: Path, frames: list[int], options: dict[str, Any]) -> dict[str, Any]:
     """Return J and F of the truth of large objects at the scale of their windows."""
-    config = RefinementConfig(certainty=CERTAINTY)
-    refiner = MaskRefiner.create(open_frames(folder / "images.tif"), config=config, **options)
+    refiner = MaskRefiner.create(open_frames(folder / "images.tif"), **options)
     pairs: dict[str, list[dict[str, float]]] = {"bilinear": [], "refined": []}
     for t in frames:
         truth = open_labels(folder / "labels.tif")[t]

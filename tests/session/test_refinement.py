@@ -24,6 +24,10 @@ def weights(tmp_path_factory):
     return path
 
 
+DECIDED = RefinementConfig(certainty=0.5)
+"""Each pixel takes its likelier side, even if weights that learned nothing are unsure."""
+
+
 @pytest.fixture
 def labels(images):
     labels = np.zeros_like(images)
@@ -32,7 +36,7 @@ def labels(images):
 
 
 def test_a_lazy_stack_of_the_same_objects(images, labels, weights):
-    refined = refine_labels(FrameStack(images, axes="TYX"), labels, weights=weights)
+    refined = refine_labels(FrameStack(images, axes="TYX"), labels, config=DECIDED, weights=weights)
     assert refined.shape == labels.shape
     assert refined.dtype == np.uint16
     assert len(refined) == len(labels)
@@ -45,7 +49,7 @@ def test_a_lazy_stack_of_the_same_objects(images, labels, weights):
 
 def test_objects_that_are_not_chosen_stay_pixel_by_pixel(images, labels, weights):
     frames = FrameStack(images, axes="TYX")
-    refined = refine_labels(frames, labels, object_ids=[900], weights=weights)[0]
+    refined = refine_labels(frames, labels, object_ids=[900], config=DECIDED, weights=weights)[0]
     np.testing.assert_array_equal(refined == 3, labels[0] == 3)
     assert ((refined == 900) != (labels[0] == 900)).any()
 

@@ -40,7 +40,7 @@ def refine(
         typer.Option(
             help="A pixel changes sides if this is its probability or more, from 0.5 to 1."
         ),
-    ] = 0.5,
+    ] = 0.7,
     weights: Weights = None,
     device: Device = "auto",
     axes: Axes = None,

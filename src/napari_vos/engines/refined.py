@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from napari_vos import checkpoints
-from napari_vos.configs import RefinementConfig
 from napari_vos.engines.border_features import HALO, TILE
 from napari_vos.engines.plans import check_weights
 from napari_vos.engines.reduced import ReducedReader, enlarge_evidence
@@ -42,9 +41,6 @@ STRIDE = 4
 """Pixels that engines for whole frames see per position of their masks."""
 
 LARGEST_FACTOR = 8
-
-CERTAINTY = 0.6
-"""How sure refinement must be to change the side of a pixel: engines tell areas, not only masks."""
 
 PIXEL_BYTES = 80
 """Memory of the features of a frame, per pixel."""
@@ -96,11 +92,7 @@ class RefinedPropagator:
         """
         scale = SCALES[refine]
         inner = make(frames if scale == 1 else reduce_frames(frames, scale))
-        refiner = MaskRefiner.create(
-            frames,
-            config=RefinementConfig(certainty=CERTAINTY),
-            device=str(inner.plan["device"]),
-        )
+        refiner = MaskRefiner.create(frames, device=str(inner.plan["device"]))
         path = checkpoints.resolve(None, "refinement")
         settled = {
             **inner.plan,
