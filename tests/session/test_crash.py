@@ -154,9 +154,9 @@ class FullDisk:
 
 
 @pytest.mark.parametrize("n_files", [0, 1, 2, 3, 22])
-def test_a_full_disk_keeps_what_is_finished(begin, uninterrupted, monkeypatch, n_files):
+def test_a_full_disk_keeps_what_is_finished(begin, uninterrupted, monkeypatch, tmp_path, n_files):
     heard = []
-    with begin(None) as session:
+    with begin(tmp_path / "session") as session:
         session.round_finished.connect(heard.append)
         with monkeypatch.context() as patch:
             FullDisk(patch, n_files)
@@ -172,7 +172,8 @@ def test_a_full_disk_keeps_what_is_finished(begin, uninterrupted, monkeypatch, n
         assert results(session) == uninterrupted
 
 
-def test_a_full_disk_leaves_no_half_action(session, blocks, monkeypatch):
+def test_a_full_disk_leaves_no_half_action(frames, factory, blocks, monkeypatch, tmp_path):
+    session = Session(frames, folder=tmp_path / "session")
     session.add_mask(0, blocks(o1=(2, 2), o2=(10, 2)))
     session.run()
     before = np.asarray(session.labels[:])
@@ -184,6 +185,7 @@ def test_a_full_disk_leaves_no_half_action(session, blocks, monkeypatch):
     assert session.object_ids == (1, 2)
     session.delete_object(1)
     assert session.object_ids == (2,)
+    session.close()
 
 
 def test_what_could_not_be_shown_is_shown_later(session, blocks, monkeypatch):
