@@ -56,6 +56,9 @@ class StillEngine:
             }
             yield FrameEvidence(t, objects)
 
+    def spacing(self, span):
+        return 4
+
 
 class Reader:
     """A store in memory."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_vos.engines.base import Estimate, EvidenceReader, Propagator, Span
+    from napari_vos.engines.mast import MastPropagator
     from napari_vos.engines.mivos import MivosPropagator
     from napari_vos.frames import FrameStack
     from napari_vos.store.evidence import ObjectEvidence
@@ -38,7 +39,7 @@ SCALES = {"full": 1, "half": 2, "quarter": 4}
 """Pixels of the images per pixel that the engine sees, by the setting `refine`."""
 
 STRIDE = 4
-"""Pixels that engines for whole frames see per position of their masks."""
+"""Pixels that MiVOS sees per position of its masks."""
 
 LARGEST_FACTOR = 8
 
@@ -153,10 +154,12 @@ class RefinedPropagator:
         """
         if self.plan["engine"] == "compact":
             return nearest_factor(CONTEXT * max(item.box.shape) / WINDOW_SIZE)
-        pixels = float(STRIDE * self.scale)
+        seen = self._seen(span)
         if self.plan["engine"] == "mivos":
-            pixels /= cast("MivosPropagator", self.inner).scale(self._seen(span))
-        return nearest_factor(pixels)
+            pixels = STRIDE / cast("MivosPropagator", self.inner).scale(seen)
+        else:
+            pixels = float(cast("MastPropagator", self.inner).spacing(seen))
+        return nearest_factor(pixels * self.scale)
 
     def _seen(self, span: Span) -> Span:
         """Return a span with the size of its objects as the engine sees them."""
