@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MAX_CHANNELS = 3
 _FRAMES_AHEAD = 2
 
+KEPT_FRAMES = 4
+"""Those read ahead, the present one and the one before."""
+
 
 class FrameStack:
     """A lazy view of a time-lapse.
@@ -47,7 +50,8 @@ class FrameStack:
     path
         The file or folder `images` is in, if it can be opened again.
     cache_bytes
-        How much memory to keep frames in, in bytes.
+        How much memory to keep frames in, in bytes; if None, for `KEPT_FRAMES`, but 64 MiB
+        at least and 256 at most.
 
     Raises
     ------
@@ -64,7 +68,7 @@ class FrameStack:
         channels: Sequence[int] | None = None,
         name: str = "images",
         path: Path | None = None,
-        cache_bytes: int = 256 * 2**20,
+        cache_bytes: int | None = None,
     ) -> None:
         self._images = full_resolution(images, name)
         self._layout = find_layout(tuple(self._images.shape), axes, name)
@@ -72,6 +76,8 @@ class FrameStack:
         self._path = path
         self._dtype: np.dtype[Any] = np.dtype(self._images.dtype).newbyteorder("=")
         self._channels = _chosen(channels, self.n_channels, name)
+        if cache_bytes is None:
+            cache_bytes = min(256 << 20, max(64 << 20, KEPT_FRAMES * self._frame_bytes))
         self._cache = ByteCache(cache_bytes)
         self._ahead = ReadAhead(self.normalized)
         self._sample: Sample | None = None
@@ -182,15 +188,19 @@ class FrameStack:
             Frame indices in the order they will be used.
         """
         frames = [self._checked(t) for t in order]
-        pixel_bytes = self.n_channels * self.dtype.itemsize + len(self.channels) * 4
-        frame_bytes = self.shape[0] * self.shape[1] * pixel_bytes
-        depth = max(0, min(_FRAMES_AHEAD, self._cache.budget // frame_bytes - 1))
+        depth = max(0, min(_FRAMES_AHEAD, self._cache.budget // self._frame_bytes - 1))
         try:
             for position, t in enumerate(frames, start=1):
                 self._ahead.want(frames[position : position + depth])
                 yield t
         finally:
             self._ahead.want(())
+
+    @property
+    def _frame_bytes(self) -> int:
+        """What a frame takes as it was read, and normalised."""
+        pixel_bytes = self.n_channels * self.dtype.itemsize + len(self.channels) * 4
+        return self.shape[0] * self.shape[1] * pixel_bytes
 
     def _checked(self, t: int) -> int:
         t = index(t)

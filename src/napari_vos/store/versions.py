@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_vos.store.evidence import ObjectEvidence
 
-_OBJECTS_BYTES = 128 * 2**20
+_OBJECTS_BYTES = 32 * 2**20
 _INDEX_BYTES = 32 * 2**20
 _LABELS_BYTES = 32 * 2**20
 _BYTES_PER_ENTRY = 250
