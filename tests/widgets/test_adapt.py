@@ -65,7 +65,7 @@ def test_adapted_weights_are_kept_and_used(adapting: Adapting, factory: Any) -> 
     assert widget.cancel.enabled
     assert adapting.finish() is Finish.COMPLETED
     assert adapting.annotated == [[0]]
-    assert widget.status.value.startswith("Kept: the loss went from")
+    assert widget.status.value.startswith("Kept: from frame 0 to frame 8 and back, J was")
     assert "Undo goes back" in widget.status.value
     assert widget.bar.value == 1000
     points = widget.curve.points["loss"]
