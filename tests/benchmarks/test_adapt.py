@@ -43,5 +43,6 @@ def test_only_the_first_frame_is_told(reference_folder, factory, monkeypatch, ca
     assert figures["steps"] > 0
     assert figures["losses"][0][0] == 0
     assert report["summary"] == {"mean_gain": 0, "lowest_gain": 0, "n_gained": 0}
-    # Everything was propagated again, with the adapted weights.
-    assert [each["weights"] is None for each in factory.arguments] == [True, False]
+    # All was propagated, masks went there and back, and all was propagated again.
+    adapted = [each["weights"] is not None for each in factory.arguments]
+    assert adapted == [False, False, False, True, True, True]

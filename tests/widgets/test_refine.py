@@ -295,6 +295,7 @@ def test_real_weights_and_a_constant_image(
     viewer.window.add_dock_widget(widget, name="Refine edges")
     window = Window(viewer, widget, [])
     widget.form.weights.value = tmp_path / "refinement.safetensors"
+    widget.form.certainty.value = 0.5
     window.press("look")
     assert window.finish() is Finish.COMPLETED
     assert widget.status.value == "No pixel changes."
