@@ -266,7 +266,7 @@ class StackAdaptation:
         """Return the (Y, X) masks of frame `start` as they are on frame `end`."""
         from napari_vos.training.adapt import AdaptProgress
 
-        object_ids = _shared(masks, masks)
+        object_ids = _ids(masks)
         if not object_ids:
             return masks
         about = {"id": uuid.uuid4().hex, "frames": describe_frames(self._frames)}
@@ -311,17 +311,21 @@ def _way_to_compare(
     pairs = [pair for pair in pairwise(annotated) if _shared(*(annotated[t] for t in pair))]
     if pairs:
         return min(pairs, key=lambda pair: pair[1] - pair[0])
-    numbers = {t: len(_shared(labels, labels)) for t, labels in annotated.items()}
+    numbers = {t: len(_ids(labels)) for t, labels in annotated.items()}
     start = max(numbers, key=numbers.__getitem__, default=None)
     if start is None or not numbers[start]:
         return None
-    after, before = min(n_frames - 1, start + FRAMES_THERE_AND_BACK), start - FRAMES_THERE_AND_BACK
-    return start, after if after - start >= start - max(0, before) else max(0, before), start
+    ahead = min(n_frames - 1, start + FRAMES_THERE_AND_BACK)
+    behind = max(0, start - FRAMES_THERE_AND_BACK)
+    return start, max(ahead, behind, key=lambda t: abs(t - start)), start
+
+
+def _ids(labels: NDArray[np.uint16]) -> list[int]:
+    return [int(i) for i in np.unique(labels) if i]
 
 
 def _shared(one: NDArray[np.uint16], other: NDArray[np.uint16]) -> list[int]:
-    both = np.intersect1d(one, other)
-    return [int(i) for i in both if i]
+    return _ids(np.intersect1d(one, other))
 
 
 def _spread(object_ids: list[int], most: int) -> list[int]:

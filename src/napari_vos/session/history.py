@@ -296,8 +296,7 @@ def _apply_action(state: State, line: Line) -> None:
             state.parents[int(child)] = parent
     if state.parents:
         known = set(object_ids(state.marks))
-        kept = [pair for pair in state.parents.items() if known.issuperset(pair)]
-        state.parents = dict(kept)
+        state.parents = dict(pair for pair in state.parents.items() if known.issuperset(pair))
     if adapted := line.get("adapted"):
         state.adapted[(adapted["engine"], adapted["of"])] = adapted["weights"]
         state.arms.clear()  # all is run anew with them
