@@ -26,8 +26,7 @@ from scipy.stats import spearmanr
 
 from napari_vos import Session, open_frames, open_labels
 from napari_vos.metrics import evaluate
-from napari_vos.session.confidence import expected_jaccard
-from napari_vos.store.evidence import Box
+from napari_vos.store.evidence import Box, expected_jaccard
 
 N_BINS = 10
 SIGNS = ("confidence", "sharpness", "steadiness", "nearness", "agreement", "both")

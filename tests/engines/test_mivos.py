@@ -16,7 +16,7 @@ from napari_vos.configs import MivosConfig
 from napari_vos.engines import create_propagator
 from napari_vos.engines.base import Estimate, Span
 from napari_vos.engines.mivos import MivosPropagator
-from napari_vos.engines.mivos_windows import dense, expected_jaccard, pack, unpack, windows
+from napari_vos.engines.mivos_windows import dense, pack, unpack, windows
 from napari_vos.errors import WeightsError
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork
 from tests.golden import fill, golden_arrays
@@ -272,9 +272,3 @@ def test_windows_hold_what_is_dense() -> None:
     assert list(found) == [3]
     np.testing.assert_array_equal(dense([found[3], None], (20, 30)), planes)
     np.testing.assert_array_equal(unpack(pack(found, [1], 1.0), (3, 8), (20, 30)), planes)
-
-
-def test_expected_jaccard_of_certain_and_doubtful_masks() -> None:
-    assert expected_jaccard(np.array([[0, 1, 1]], np.float32)) == 1
-    assert expected_jaccard(np.array([[0.5, 1, 0.5]], np.float32)) == 0.5
-    assert expected_jaccard(np.zeros((2, 2), np.float32)) == 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_vos.session.confidence import confidence_of, expected_jaccard
+from napari_vos.session.confidence import confidence_of
 from napari_vos.store.evidence import Box, ObjectEvidence, Source
 
 
@@ -13,13 +13,6 @@ def evidence(inside, confidence, around=0.0):
     probability = np.full((6, 6), around, np.float16)
     probability[1:5, 1:5] = inside
     return ObjectEvidence(7, Box(0, 0, 6, 6), probability, confidence, Source.PROPAGATED)
-
-
-def test_sharp_probabilities_expect_more():
-    assert expected_jaccard(np.array([[1, 1, 0]], np.float16)) == 1
-    assert expected_jaccard(np.array([[0.75, 0.75, 0.25]], np.float16)) == 1.5 / 2.25
-    assert expected_jaccard(np.zeros((2, 2), np.float16)) == 0
-    assert expected_jaccard(np.zeros((0, 0), np.float16)) == 0
 
 
 def test_doubt_stays_once_it_has_come():

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_vos.engines.mivos_windows import FAINTEST, expected_jaccard
-from napari_vos.store.evidence import Box, ObjectEvidence, Source, window_of
+from napari_vos.engines.mivos_windows import FAINTEST
+from napari_vos.store.evidence import Box, ObjectEvidence, Source, expected_jaccard, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

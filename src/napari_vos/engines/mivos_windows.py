@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vos.engines.fusion import add_to
-from napari_vos.store.evidence import Box, ObjectEvidence, Source, window_of
+from napari_vos.store.evidence import Box, ObjectEvidence, Source, expected_jaccard, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,17 +58,6 @@ def windows(
                 None if borders is None else borders[index],
             )
     return found
-
-
-def expected_jaccard(probability: NDArray[np.float32]) -> float:
-    """Return the Jaccard index to expect of the pixels more probable than not.
-
-    The expected overlap by the expected union, were each pixel right as often
-    as its probability says.
-    """
-    inside = probability > 0.5
-    union = inside.sum() + probability[~inside].sum()
-    return float(probability[inside].sum() / union) if union > 0 else 0.0
 
 
 def pack(

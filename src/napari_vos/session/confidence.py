@@ -4,30 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+from napari_vos.store.evidence import expected_jaccard
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from napari_vos.store.evidence import ObjectEvidence
-
-
-def expected_jaccard(probability: NDArray[np.float16]) -> float:
-    """Return the Jaccard index that a mask has on average if its probabilities are right.
-
-    Parameters
-    ----------
-    probability
-        (height, width) in [0, 1]; the mask is what is more probable than not.
-
-    Returns
-    -------
-    float
-        In [0, 1]: the expected intersection over the expected union; 0 without a mask.
-    """
-    mask = probability > 0.5
-    union = np.count_nonzero(mask) + float(probability[~mask].sum(dtype=np.float64))
-    return float(probability[mask].sum(dtype=np.float64)) / union if union else 0.0
 
 
 def confidence_of(item: ObjectEvidence, before: ObjectEvidence | None) -> float:

@@ -123,3 +123,21 @@ def window_of(mask: NDArray[np.bool_]) -> Box | None:
         return None
     columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
     return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+
+
+def expected_jaccard(probability: NDArray[np.floating]) -> float:
+    """Return the Jaccard index that a mask has on average if its probabilities are right.
+
+    Parameters
+    ----------
+    probability
+        (height, width) in [0, 1]; the mask is what is more probable than not.
+
+    Returns
+    -------
+    float
+        In [0, 1]: the expected intersection over the expected union; 0 without a mask.
+    """
+    mask = probability > 0.5
+    union = np.count_nonzero(mask) + float(probability[~mask].sum(dtype=np.float64))
+    return float(probability[mask].sum(dtype=np.float64)) / union if union else 0.0

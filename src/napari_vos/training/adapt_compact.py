@@ -17,9 +17,9 @@ import numpy as np
 from napari_vos import checkpoints
 from napari_vos.errors import PromptError
 from napari_vos.training.adapt import check_frames
-from napari_vos.training.clips import Clips, Track, collate, find_tracks, sample_clip
+from napari_vos.training.clips import SMALLEST_AREA, Clips, Track, collate, find_tracks, sample_clip
 from napari_vos.training.compact import ENDING_SHARE
-from napari_vos.training.dreams import SMALLEST_AREA, calmed, dream
+from napari_vos.training.dreams import calmed, dream
 from napari_vos.training.rollout import Losses, roll_out
 from napari_vos.training.scenes import FIRST_SEED, Scene, simulate_scene
 

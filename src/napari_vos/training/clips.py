@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from napari_vos.training.scenes import Scene
 
+SMALLEST_AREA = 25
+"""Data pixels of an object to learn from."""
+
 CANVAS_SIZE = 192
 """Side of a clip's frames in network pixels: two windows, room to move in."""
 
@@ -66,12 +69,12 @@ class Track:
     ends: bool
 
 
-def find_tracks(scene: Scene, index: int, *, smallest_area: int = 25) -> list[Track]:
+def find_tracks(scene: Scene, index: int) -> list[Track]:
     """List the objects of scene number `index` that are on at least three frames."""
     seen: dict[int, list[int]] = {}
     for t, frame in enumerate(scene.labels):
         areas = np.bincount(frame.ravel())
-        for object_id in np.flatnonzero(areas >= smallest_area).tolist():
+        for object_id in np.flatnonzero(areas >= SMALLEST_AREA).tolist():
             if object_id:
                 seen.setdefault(object_id, []).append(t)
     return [

@@ -15,14 +15,11 @@ from torch.nn import functional
 
 from napari_vos.engines.windows import CONTEXT
 from napari_vos.store.evidence import window_of
-from napari_vos.training.clips import Track
+from napari_vos.training.clips import SMALLEST_AREA, Track
 from napari_vos.training.scenes import Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-SMALLEST_AREA = 25
-"""Pixels of an object to learn from."""
 
 MARGIN = 1.1 * CONTEXT
 """Of a dream around its object, relative to the longest side of the object's box."""

@@ -17,6 +17,7 @@ from napari_vos.engines.windows import crop_windows
 from napari_vos.errors import FramesError
 from napari_vos.io.labels import check_labels
 from napari_vos.networks.mivos.propagation import STRIDE
+from napari_vos.training.clips import SMALLEST_AREA
 from napari_vos.training.loop import SeededStream
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from napari_vos.frames import FrameStack
     from napari_vos.metrics.evaluation import Labels
-
-SMALLEST_AREA = 25
-"""Pixels of an object to learn from."""
 
 LARGEST_GAP = 25
 """Frames from one labelled frame of a clip to the next at most, if there are any as near."""
