@@ -10,17 +10,15 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
 from reporting import add_out, add_reference, write_report
 from safetensors.torch import save_file
-from torch import Tensor
 
 from napari_vos import FrameStack, Session, open_frames, open_labels
 from napari_vos.metrics import region_similarity
-from napari_vos.networks.mast import MastSmall, drop_channel
+from napari_vos.networks.mast import MastSmall
 from napari_vos.training import mast
 from napari_vos.training.loop import Learner
 
@@ -36,12 +34,8 @@ LAST = 10
 """The frame compared."""
 
 
-def show_whole(images: Tensor, channel: int) -> tuple[Tensor, Tensor]:
-    """Return images as they are, and one of their channels."""
-    return images, images[..., channel : channel + 1, :, :]
-
-
-WAYS = {"hidden": drop_channel, "whole": show_whole}
+WAYS = {"hidden": False, "whole": True}
+"""Whether clips count as grey, whose bands are shown whole."""
 
 
 def learn(recipe: mast.MastTraining, way: str, steps: int) -> MastSmall:
@@ -50,12 +44,12 @@ def learn(recipe: mast.MastTraining, way: str, steps: int) -> MastSmall:
     learner = Learner(MastSmall().train(), recipe.learning_rate, warm_up=30)
     generator = torch.Generator().manual_seed(recipe.seed)
     stream = mast.ClipStream(mast._gather(recipe), recipe, mast.STAGES[0], 0)
-    with patch("napari_vos.training.mast.drop_channel", WAYS[way]):
-        for batch in stream:
-            found = mast.reconstruct(learner.network, learner.to_device(batch), generator)
-            learner.learn(found, learner.step / steps)
-            if learner.step >= steps:
-                break
+    for batch in stream:
+        clips = batch._replace(grey=torch.full_like(batch.grey, WAYS[way]))
+        found = mast.reconstruct(learner.network, learner.to_device(clips), generator)
+        learner.learn(found, learner.step / steps)
+        if learner.step >= steps:
+            break
     return learner.average
 
 

@@ -28,7 +28,7 @@ from napari_vos.networks.mast import (
     reconstruction_loss,
 )
 from napari_vos.training.loop import Fitted, SeededStream, fit, write_weights
-from napari_vos.training.movies import Clips, Movie, crop_side, cut_clip, load_movie
+from napari_vos.training.movies import Clips, Movie, crop_side, cut_clips, load_movie
 from napari_vos.training.scenes import scenes_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ RADIUS = 6
 """Of the windows of candidates while learning, as the authors have it."""
 
 HIDDEN = (1, 2)
-"""The channels of which one is hidden: a or b, or all but the detail of grey."""
+"""The channels of which one is to be read: a or b, or all but the detail of grey."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,8 @@ class ClipStream(SeededStream[Clips]):
     def batch(self, rng: np.random.Generator) -> Clips:
         """Return one batch; see `SeededStream`."""
         ages = self.stage.ages[int(rng.integers(len(self.stage.ages)))]
-        clips = [
-            cut_clip(rng, self._movie(rng), ages=ages, side=self.side)
-            for _ in range(self.recipe.batch_size)
-        ]
-        return Clips(torch.stack(clips), torch.tensor(ages))
+        movies = [self._movie(rng) for _ in range(self.recipe.batch_size)]
+        return cut_clips(rng, movies, ages=ages, side=self.side)
 
     def _movie(self, rng: np.random.Generator) -> Movie:
         real, simulated = self.movies
@@ -160,7 +157,7 @@ class Losses(NamedTuple):
     Attributes
     ----------
     reconstructed
-        Loss of the hidden channel as it is read from the references.
+        Loss of the channel as it is read from the references.
     copied
         The same, were it taken from the youngest reference as it lies: what
         doing nothing gives.
@@ -176,9 +173,14 @@ class Losses(NamedTuple):
 
 
 def reconstruct(network: Mast, clips: Clips, generator: torch.Generator) -> Losses:
-    """Hide a channel of clips, and read it in the last frame from those before."""
+    """Read a channel of the last frame of clips from those before; where it is colour, hide it.
+
+    Bands of a grey picture stay: so little is left without one that features
+    learned so find less (`benchmarks/bands.py`).
+    """
     channel = HIDDEN[int(torch.randint(len(HIDDEN), (), generator=generator))]
     shown, hidden = drop_channel(clips.frames, channel)
+    shown = torch.where(clips.grey[:, None, None, None, None], clips.frames, shown)
     features = network(shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
     values = hidden[..., ::STRIDE, ::STRIDE]
     references = [
