@@ -330,7 +330,7 @@ class RefinementConfig:
         },
     )
     certainty: float = field(
-        default=0.7,
+        default=0.65,
         metadata={
             "help": "A pixel changes sides if this is its probability or more.",
             "minimum": 0.5,

@@ -40,7 +40,7 @@ def refine(
         typer.Option(
             help="A pixel changes sides if this is its probability or more, from 0.5 to 1."
         ),
-    ] = 0.7,
+    ] = RefinementConfig.certainty,
     weights: Weights = None,
     device: Device = "auto",
     axes: Axes = None,

@@ -46,7 +46,7 @@ class RefineForm:
             min=0.5,
             max=1,
             step=0.01,
-            value=0.7,
+            value=RefinementConfig.certainty,
             tooltip="A pixel changes sides if this is its probability or more: the higher, the "
             "fewer change.",
         )
