@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -34,8 +35,8 @@ LAST = 10
 """The frame compared."""
 
 
-WAYS = {"hidden": False, "whole": True}
-"""Whether clips count as grey, whose bands are shown whole."""
+WAYS = {"hidden": 0.0, "half": 0.5, "whole": 1.0}
+"""Share of the clips that are shown whole."""
 
 
 def learn(recipe: mast.MastTraining, way: str, steps: int) -> MastSmall:
@@ -44,12 +45,12 @@ def learn(recipe: mast.MastTraining, way: str, steps: int) -> MastSmall:
     learner = Learner(MastSmall().train(), recipe.learning_rate, warm_up=30)
     generator = torch.Generator().manual_seed(recipe.seed)
     stream = mast.ClipStream(mast._gather(recipe), recipe, mast.STAGES[0], 0)
-    for batch in stream:
-        clips = batch._replace(grey=torch.full_like(batch.grey, WAYS[way]))
-        found = mast.reconstruct(learner.network, learner.to_device(clips), generator)
-        learner.learn(found, learner.step / steps)
-        if learner.step >= steps:
-            break
+    with patch("napari_vos.training.mast.WHOLE", WAYS[way]):
+        for batch in stream:
+            found = mast.reconstruct(learner.network, learner.to_device(batch), generator)
+            learner.learn(found, learner.step / steps)
+            if learner.step >= steps:
+                break
     return learner.average
 
 

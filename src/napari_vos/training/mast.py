@@ -42,6 +42,13 @@ RADIUS = 6
 HIDDEN = (1, 2)
 """The channels of which one is to be read: a or b, or all but the detail of grey."""
 
+WHOLE = 0.5
+"""Share of the grey clips that are shown whole, as in use.
+
+Without any, pictures in use look unlike those learned from; with nothing else, what
+lies around a pixel isn't learned, since its own bands tell enough.
+"""
+
 
 @dataclass(frozen=True)
 class MastTraining:
@@ -173,14 +180,11 @@ class Losses(NamedTuple):
 
 
 def reconstruct(network: Mast, clips: Clips, generator: torch.Generator) -> Losses:
-    """Read a channel of the last frame of clips from those before; where it is colour, hide it.
-
-    Bands of a grey picture stay: so little is left without one that features
-    learned so find less (`benchmarks/bands.py`).
-    """
+    """Read a channel of the last frame of clips, which is hidden mostly, from those before."""
     channel = HIDDEN[int(torch.randint(len(HIDDEN), (), generator=generator))]
     shown, hidden = drop_channel(clips.frames, channel)
-    shown = torch.where(clips.grey[:, None, None, None, None], clips.frames, shown)
+    whole = clips.grey & (torch.rand(len(clips.grey), generator=generator) < WHOLE).to(clips.grey)
+    shown = torch.where(whole[:, None, None, None, None], clips.frames, shown)
     features = network(shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
     values = hidden[..., ::STRIDE, ::STRIDE]
     references = [
@@ -221,6 +225,7 @@ def train(recipe: MastTraining, *, report: Callable[[str], None] | None = None) 
     if recipe.start_from is not None:
         network = cast("MastSmall", checkpoints.load_network("mast_small", recipe.start_from))
     movies = _gather(recipe)
+    steps = 0
     for number, stage in enumerate(STAGES, 1):
         part = replace(
             recipe,
@@ -229,8 +234,9 @@ def train(recipe: MastTraining, *, report: Callable[[str], None] | None = None) 
         )
         fitted = _fit_stage(network, movies, part, stage, report)
         network = cast("MastSmall", copy.deepcopy(fitted.average))
+        steps += fitted.steps
     return write_weights(
-        fitted,
+        replace(fitted, steps=steps),
         recipe,
         name="mast_small",
         data="; ".join(
