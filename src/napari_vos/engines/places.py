@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -61,10 +62,10 @@ def region_of(place: Place, shape: tuple[int, int]) -> Box:
     """Return the pixels a window needs, with a margin for interpolation, inside the frame."""
     half = place.side / 2 + 2
     return Box(
-        int(np.clip(np.floor(place.y - half), 0, shape[0] - 1)),
-        int(np.clip(np.floor(place.x - half), 0, shape[1] - 1)),
-        int(np.clip(np.ceil(place.y + half) + 1, 1, shape[0])),
-        int(np.clip(np.ceil(place.x + half) + 1, 1, shape[1])),
+        min(max(math.floor(place.y - half), 0), shape[0] - 1),
+        min(max(math.floor(place.x - half), 0), shape[1] - 1),
+        min(max(math.ceil(place.y + half) + 1, 1), shape[0]),
+        min(max(math.ceil(place.x + half) + 1, 1), shape[1]),
     )
 
 
@@ -77,6 +78,9 @@ def crop(planes: NDArray[np.float32], region: Box, place: Place, *, outside: str
 
 def visible_part(place: Place, shape: tuple[int, int]) -> Tensor:
     """Return (1, S, S) float: 1 where the window shows the frame, 0 beyond its border."""
+    half = place.side / 2
+    if half <= place.y <= shape[0] - 1 - half and half <= place.x <= shape[1] - 1 - half:
+        return torch.ones(1, WINDOW_SIZE, WINDOW_SIZE)
     center = torch.tensor([[place.y, place.x]], dtype=torch.float32)
     return within_frame(center, torch.tensor([place.side], dtype=torch.float32), shape)[0]
 

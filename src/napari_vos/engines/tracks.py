@@ -57,7 +57,7 @@ def outline_of(evidence: ObjectEvidence, shape: tuple[int, int]) -> Outline | No
     if rows.size == 0:
         return None
     rows, columns = rows + evidence.box.top, columns + evidence.box.left
-    on_border = np.isin(rows, (0, shape[0] - 1)) | np.isin(columns, (0, shape[1] - 1))
+    on_border = (rows == 0) | (rows == shape[0] - 1) | (columns == 0) | (columns == shape[1] - 1)
     return Outline(
         (float(rows.mean()), float(columns.mean())),
         float(max(np.ptp(rows), np.ptp(columns)) + 1),
