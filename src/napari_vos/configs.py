@@ -40,7 +40,7 @@ class CompactConfig:
         default=16, metadata={"help": "Objects computed at once.", "minimum": 1}
     )
     presence: float = field(
-        default=0.4,
+        default=0.2,
         metadata={
             "help": "An object less likely there than this ends.",
             "minimum": 0.0,
@@ -48,7 +48,7 @@ class CompactConfig:
         },
     )
     division: float = field(
-        default=0.8,
+        default=0.4,
         metadata={
             "help": "An object that has just shrunk and is less likely than this has divided.",
             "minimum": 0.0,
@@ -56,7 +56,7 @@ class CompactConfig:
         },
     )
     quality: float = field(
-        default=0.3,
+        default=0.2,
         metadata={
             "help": "An object whose mask is expected to be worse than this (J) ends.",
             "minimum": 0.0,

@@ -7,7 +7,7 @@ from napari_vos.networks.compact import CompactNetwork
 @pytest.fixture(scope="module")
 def network() -> CompactNetwork:
     torch.manual_seed(0)
-    return CompactNetwork((8, 12, 16), key_depth=6, value_depth=10, top_k=4).eval()
+    return CompactNetwork((8, 12, 16), key_depth=6, value_depth=10, decoded=(4, 8, 12)).eval()
 
 
 def inputs(batch: int, size: int) -> list[torch.Tensor]:
@@ -22,13 +22,13 @@ def predict(network: CompactNetwork, batch: list[torch.Tensor]) -> list[torch.Te
 
 
 @torch.no_grad()
-def test_what_is_remembered_has_one_column_per_position_at_stride_8(
+def test_what_is_remembered_has_one_column_per_position_at_stride_4(
     network: CompactNetwork,
 ) -> None:
     _, image, mask, others = inputs(2, 32)
     key, value = network.memorize(image, mask, others)
-    assert key.shape == (2, 6, 16)
-    assert value.shape == (2, 10, 16)
+    assert key.shape == (2, 9, 64)
+    assert value.shape == (2, 10, 64)
 
 
 def test_a_prediction_has_the_size_of_the_window(network: CompactNetwork) -> None:
@@ -55,6 +55,6 @@ def test_the_neighbours_mask_changes_the_prediction(network: CompactNetwork) -> 
 @pytest.mark.parametrize("size", [20, 30, 33])
 def test_a_side_that_is_no_multiple_of_8_is_refused(network: CompactNetwork, size: int) -> None:
     image, previous, mask, others = inputs(1, size)
-    memory = torch.zeros(1, 6, 4), torch.zeros(1, 10, 4)
+    memory = torch.zeros(1, 9, 16), torch.zeros(1, 10, 16)
     with pytest.raises(ValueError, match="multiples of 8"):
         network(image, previous, mask, others, *memory)

@@ -20,7 +20,7 @@ from napari_vos.engines.compact_span import SpanRun
 from napari_vos.engines.places import Found, View
 from napari_vos.engines.plans import check_weights, machine
 from napari_vos.engines.windows import WINDOW_SIZE
-from napari_vos.networks.compact import IMAGE_CHANNELS, STRIDE, CompactNetwork
+from napari_vos.networks.compact import IMAGE_CHANNELS, MEMORY_STRIDE, CompactNetwork
 from napari_vos.networks.folding import fold_batch_norms
 
 if TYPE_CHECKING:
@@ -105,8 +105,9 @@ class CompactPropagator:
         n_memories = (
             max((len(span.references) for span in spans), default=0) + self.config.memory_frames
         )
-        keys = self.network.key.out_channels + self.network.value.out_channels
-        bank = n_objects * n_memories * keys * (WINDOW_SIZE // STRIDE) ** 2 * self.dtype.itemsize
+        depth = self.network.key.out_channels + self.network.value.out_channels
+        positions = (WINDOW_SIZE // MEMORY_STRIDE) ** 2
+        bank = n_objects * n_memories * depth * positions * self.dtype.itemsize
         frame = 4 * 4 * self.frames.shape[0] * self.frames.shape[1] * self.frames.n_channels
         memory = bank + frame + min(n_objects, self.config.batch_size) * WINDOW_BYTES
         seconds = self._seconds_per_object() * object_frames if object_frames else 0.0
@@ -168,10 +169,10 @@ class CompactPropagator:
 
     @torch.inference_mode()
     def keys(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Return the memory key (D, S/8, S/8) of each image (4, S, S)."""
+        """Return the memory key (D, S/4, S/4) of each image (4, S, S)."""
         keys: list[Tensor] = []
         for batch in _even_batches(images, self.config.batch_size):
-            keys += list(self.network.memory_key(self._stack(batch))[0].float().cpu())
+            keys += list(self.network.look(self._stack(batch)).key.float().cpu())
         return keys
 
     @torch.inference_mode()

@@ -57,7 +57,7 @@ class CompactTraining:
     movie_share: float = 0.15
     minutes: float = 60.0
     batch_size: int = 8
-    clip_length: int = 8
+    clip_length: int = 6
     learning_rate: float = 2e-3
     seed: int = 0
     workers: int = 1
