@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from reporting import add_out, add_reference, write_report
 from safetensors.torch import save_file
+from torch import Tensor
 
 from napari_vos import FrameStack, Session, open_frames, open_labels
 from napari_vos.metrics import region_similarity
-from napari_vos.networks.mast import MastSmall
+from napari_vos.networks.mast import MastSmall, drop_channel
 from napari_vos.training import mast
 from napari_vos.training.loop import Learner
 
@@ -35,8 +36,12 @@ LAST = 10
 """The frame compared."""
 
 
-WAYS = {"hidden": 0.0, "half": 0.5, "whole": 1.0}
-"""Share of the clips that are shown whole."""
+def show_whole(images: Tensor, channel: int) -> tuple[Tensor, Tensor]:
+    """Return images as they are, and one of their channels."""
+    return images, images[..., channel : channel + 1, :, :]
+
+
+WAYS = {"hidden": drop_channel, "whole": show_whole}
 
 
 def learn(recipe: mast.MastTraining, way: str, steps: int) -> MastSmall:
@@ -45,7 +50,7 @@ def learn(recipe: mast.MastTraining, way: str, steps: int) -> MastSmall:
     learner = Learner(MastSmall().train(), recipe.learning_rate, warm_up=30)
     generator = torch.Generator().manual_seed(recipe.seed)
     stream = mast.ClipStream(mast._gather(recipe), recipe, mast.STAGES[0], 0)
-    with patch("napari_vos.training.mast.WHOLE", WAYS[way]):
+    with patch("napari_vos.training.mast.drop_channel", WAYS[way]):
         for batch in stream:
             found = mast.reconstruct(learner.network, learner.to_device(batch), generator)
             learner.learn(found, learner.step / steps)

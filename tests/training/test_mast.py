@@ -23,7 +23,7 @@ from napari_vos.training.mast import (
     reconstruct,
     train,
 )
-from napari_vos.training.movies import Clips, Movie, crop_side, cut_clip, cut_clips, load_movie
+from napari_vos.training.movies import Clips, Movie, crop_side, cut_clip, load_movie
 
 
 def drifting(n_frames: int, size: int = 48) -> np.ndarray:
@@ -113,7 +113,8 @@ def test_a_few_steps_do_better_than_copying(movie: Movie) -> None:
     network = MastSmall()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4)
     random = np.random.default_rng(0)
-    clips = cut_clips(random, [movie] * 2, ages=(2,), side=48)
+    frames = torch.stack([cut_clip(random, movie, ages=(2,), side=48) for _ in range(2)])
+    clips = Clips(frames, torch.tensor([2]))
     for _ in range(30):
         losses = reconstruct(network, clips, torch.Generator().manual_seed(0))
         optimizer.zero_grad()
@@ -122,30 +123,8 @@ def test_a_few_steps_do_better_than_copying(movie: Movie) -> None:
     assert losses.reconstructed.item() < 0.7 * losses.copied.item()
 
 
-@pytest.mark.parametrize("whole", [0.0, 1.0])
-def test_a_channel_is_hidden_of_colour_and_mostly_of_grey(
-    movie: Movie, monkeypatch: pytest.MonkeyPatch, whole: float
-) -> None:
-    coloured = np.repeat(movie, 3, axis=1)
-    clips = cut_clips(np.random.default_rng(0), [movie, coloured], ages=(1,), side=32)
-    assert clips.grey.tolist() == [True, False]
-    monkeypatch.setattr("napari_vos.training.mast.WHOLE", whole)
-    seen = []
-
-    class Looking(MastSmall):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            seen.append(images.unflatten(0, (2, 2)))
-            return super().forward(images)
-
-    reconstruct(Looking(), clips, torch.Generator().manual_seed(0))
-    hidden = (seen[0] == 0).all(dim=(1, 3, 4)).sum(dim=1)
-    assert hidden.tolist() == [0 if whole else 1, 1]
-    if whole:
-        torch.testing.assert_close(seen[0][0], clips.frames[0])
-
-
 def test_constant_frames_give_a_loss_of_nothing() -> None:
-    clips = Clips(torch.zeros(1, 2, 3, 16, 16), torch.tensor([1]), torch.tensor([True]))
+    clips = Clips(torch.zeros(1, 2, 3, 16, 16), torch.tensor([1]))
     losses = reconstruct(MastSmall(), clips, torch.Generator().manual_seed(0))
     assert losses.total.item() == 0
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import torch
+
 from napari_vos import checkpoints
 from napari_vos.training.adapt import check_frames
 from napari_vos.training.mast import Losses, reconstruct
-from napari_vos.training.movies import Clips, crop_side, cut_clips, load_movie
+from napari_vos.training.movies import Clips, crop_side, cut_clip, load_movie
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    import torch
 
     from napari_vos.frames import FrameStack
     from napari_vos.networks.mast import MastSmall
@@ -26,7 +27,7 @@ CROP = 96
 
 
 class MastLessons:
-    """Clips of a stack, a channel of which is to be read; see `adapt.Lessons`.
+    """Clips of a stack, each with a channel hidden; see `adapt.Lessons`.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ class MastLessons:
     def batch(self, rng: np.random.Generator, size: int) -> Clips:
         """Return `size` clips; see `adapt.Lessons`."""
         ages = AGES[int(rng.integers(len(AGES)))]
-        return cut_clips(rng, [self._movie] * size, ages=ages, side=self._side)
+        clips = [cut_clip(rng, self._movie, ages=ages, side=self._side) for _ in range(size)]
+        return Clips(torch.stack(clips), torch.tensor(ages))
 
     def losses(self, network: MastSmall, batch: Clips, generator: torch.Generator) -> Losses:
         """Return the loss of what is reconstructed; see `reconstruct`."""

@@ -28,7 +28,7 @@ from napari_vos.networks.mast import (
     reconstruction_loss,
 )
 from napari_vos.training.loop import Fitted, SeededStream, fit, write_weights
-from napari_vos.training.movies import Clips, Movie, crop_side, cut_clips, load_movie
+from napari_vos.training.movies import Clips, Movie, crop_side, cut_clip, load_movie
 from napari_vos.training.scenes import scenes_of
 
 if TYPE_CHECKING:
@@ -40,14 +40,7 @@ RADIUS = 6
 """Of the windows of candidates while learning, as the authors have it."""
 
 HIDDEN = (1, 2)
-"""The channels of which one is to be read: a or b, or all but the detail of grey."""
-
-WHOLE = 0.5
-"""Share of the grey clips that are shown whole, as in use.
-
-Without any, pictures in use look unlike those learned from; with nothing else, what
-lies around a pixel isn't learned, since its own bands tell enough.
-"""
+"""The channels of which one is hidden: a or b, or all but the detail of grey."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +141,11 @@ class ClipStream(SeededStream[Clips]):
     def batch(self, rng: np.random.Generator) -> Clips:
         """Return one batch; see `SeededStream`."""
         ages = self.stage.ages[int(rng.integers(len(self.stage.ages)))]
-        movies = [self._movie(rng) for _ in range(self.recipe.batch_size)]
-        return cut_clips(rng, movies, ages=ages, side=self.side)
+        clips = [
+            cut_clip(rng, self._movie(rng), ages=ages, side=self.side)
+            for _ in range(self.recipe.batch_size)
+        ]
+        return Clips(torch.stack(clips), torch.tensor(ages))
 
     def _movie(self, rng: np.random.Generator) -> Movie:
         real, simulated = self.movies
@@ -164,7 +160,7 @@ class Losses(NamedTuple):
     Attributes
     ----------
     reconstructed
-        Loss of the channel as it is read from the references.
+        Loss of the hidden channel as it is read from the references.
     copied
         The same, were it taken from the youngest reference as it lies: what
         doing nothing gives.
@@ -180,11 +176,9 @@ class Losses(NamedTuple):
 
 
 def reconstruct(network: Mast, clips: Clips, generator: torch.Generator) -> Losses:
-    """Read a channel of the last frame of clips, which is hidden mostly, from those before."""
+    """Hide a channel of clips, and read it in the last frame from those before."""
     channel = HIDDEN[int(torch.randint(len(HIDDEN), (), generator=generator))]
     shown, hidden = drop_channel(clips.frames, channel)
-    whole = clips.grey & (torch.rand(len(clips.grey), generator=generator) < WHOLE).to(clips.grey)
-    shown = torch.where(whole[:, None, None, None, None], clips.frames, shown)
     features = network(shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
     values = hidden[..., ::STRIDE, ::STRIDE]
     references = [

@@ -40,13 +40,10 @@ class Clips(NamedTuple):
         (B, F, 3, S, S) float32; the last one is read from those before.
     gaps
         (F - 1,) int64, how old these count as, in frames.
-    grey
-        (B,) bool: whether the three channels are bands of a grey picture.
     """
 
     frames: torch.Tensor
     gaps: torch.Tensor
-    grey: torch.Tensor
 
 
 def load_movie(frames: FrameStack) -> Movie:
@@ -73,15 +70,6 @@ def crop_side(movies: Sequence[Movie], most: int) -> int:
     """Return the side of crops that fit into every movie, a multiple of the stride if it can be."""
     side = min(most, *(length for movie in movies for length in movie.shape[2:]))
     return max(side // STRIDE * STRIDE, min(side, STRIDE))
-
-
-def cut_clips(
-    random: np.random.Generator, movies: Sequence[Movie], *, ages: Sequence[int], side: int
-) -> Clips:
-    """Cut one clip out of each movie; see `cut_clip`."""
-    clips = [cut_clip(random, movie, ages=ages, side=side) for movie in movies]
-    grey = torch.tensor([movie.shape[1] == 1 for movie in movies])
-    return Clips(torch.stack(clips), torch.tensor(ages), grey)
 
 
 def cut_clip(
