@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from make_figures import FUSED, IMAGES, OLD, panel
 from skimage import io
-from skimage.measure import regionprops
+from skimage.measure import block_reduce, regionprops
 
 from napari_vos import FrameStack, Session
 from napari_vos.configs import CompactConfig
 from napari_vos.networks import compact
-from napari_vos.networks.compact import STRIDE, CompactNetwork
+from napari_vos.networks.compact import MEMORY_STRIDE, CompactNetwork
 from napari_vos.simulation import sample
 
 LAST, MEMORY_EVERY = 12, 5
@@ -30,7 +30,7 @@ class NotingNetwork:
 
     def __init__(self) -> None:
         self.memorized: list[tuple[Any, Any, Any]] = []
-        self.keys: tuple[Any, Any] | None = None
+        self.readings: list[tuple[Any, Any]] = []
         self.answer: tuple[Any, Any] | None = None
         memorize, find, read = CompactNetwork.memorize, CompactNetwork.forward, compact.read_memory
 
@@ -39,8 +39,8 @@ class NotingNetwork:
             self.memorized.append((key[0].clone(), image[0, 0].clone(), mask[0, 0].clone()))
             return key, value
 
-        def note_reading(key: Any, value: Any, query: Any, *, top_k: int) -> Any:
-            self.keys = key[0].clone(), query[0].clone()
+        def note_reading(key: Any, value: Any, query: Any, *, top_k: int | None) -> Any:
+            self.readings.append((key[0].clone(), query[0].clone()))
             return read(key, value, query, top_k=top_k)
 
         def note_answer(network: Any, image: Any, *seen: Any) -> Any:
@@ -53,28 +53,30 @@ class NotingNetwork:
 
     def memories(self) -> list[tuple[Any, Any]]:
         """Return image and mask (S, S) of each window in memory, in the order of the keys."""
-        key, query = self.keys
+        key, query = self._long()
         windows = key.split(query.shape[1], dim=1)
         return [
             next((i.numpy(), m.numpy()) for k, i, m in self.memorized if torch.equal(k, window))
             for window in windows
         ]
 
-    def weights(self, place: tuple[int, int], top_k: int) -> Any:
+    def _long(self) -> tuple[Any, Any]:
+        """Return keys and queries of the last reading of the long past; the short one follows."""
+        return self.readings[-2]
+
+    def weights(self, place: tuple[int, int]) -> Any:
         """Return (M, S, S): how much is read from where, for a cell (row, column) of the frame."""
-        key, query = self.keys
+        key, query = self._long()
         side = math.isqrt(query.shape[1])
         affinity = query[:, place[0] * side + place[1]] @ key / math.sqrt(len(key))
-        best, index = affinity.topk(top_k)
-        weight = torch.zeros_like(affinity).scatter(0, index, best.softmax(dim=0))
-        cells = weight.reshape(-1, side, side).numpy()
-        return np.kron(cells, np.ones((STRIDE, STRIDE)))
+        cells = affinity.softmax(dim=0).reshape(-1, side, side).numpy()
+        return np.kron(cells, np.ones((MEMORY_STRIDE, MEMORY_STRIDE)))
 
 
 def chosen_cells(mask: Any) -> list[tuple[int, int]]:
     """Return (row, column) of three cells of a mask (S, S): at both of its ends and between."""
-    side = len(mask) // STRIDE
-    cells = np.argwhere(mask.reshape(side, STRIDE, side, STRIDE).mean(axis=(1, 3)) > 0.5)
+    shares = block_reduce(mask, MEMORY_STRIDE, np.mean)
+    cells = np.argwhere(shares > 0.5)
     centred = cells - cells.mean(axis=0)
     along = centred @ np.linalg.svd(centred)[2][0]
     between = np.linalg.norm(centred, axis=1)
@@ -95,8 +97,9 @@ def main() -> None:
     places = chosen_cells(mask)
     cells = np.zeros((len(places), len(mask), len(mask)))
     for cell, (row, column) in zip(cells, places, strict=True):
-        cell[row * STRIDE : (row + 1) * STRIDE, column * STRIDE : (column + 1) * STRIDE] = 1
-    read = [noted.weights(place, CompactNetwork().top_k) for place in places]
+        top, left = row * MEMORY_STRIDE, column * MEMORY_STRIDE
+        cell[top : top + MEMORY_STRIDE, left : left + MEMORY_STRIDE] = 1
+    read = [noted.weights(place) for place in places]
     strengths = np.stack([weights / weights.max() for weights in read], axis=1)
     shown = [
         panel(window, {OLD: known}, dict(zip(PLACES, strength, strict=True)))

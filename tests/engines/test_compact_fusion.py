@@ -40,7 +40,7 @@ def fusion_of(side: int, answer: float) -> WindowFusion:
     engine: Any = SimpleNamespace(
         frames=SimpleNamespace(shape=SHAPE),
         fuse=lambda windows: [torch.full((1, 96, 96), answer) for _ in windows],
-        keys=lambda images: [torch.rand(4, 12, 12) for _ in images],
+        keys=lambda images: [torch.rand(4, 24, 24) for _ in images],
     )
     span, evidence = Span(8, 1, (7,), (0, 8), fuse_with=0), Evidence(side)
     return WindowFusion(

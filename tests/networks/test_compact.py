@@ -4,7 +4,7 @@ import torch
 from napari_vos.networks.compact import CompactNetwork
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def network() -> CompactNetwork:
     torch.manual_seed(0)
     return CompactNetwork((8, 12, 16), key_depth=6, value_depth=10, decoded=(4, 8, 12)).eval()
@@ -58,3 +58,28 @@ def test_a_side_that_is_no_multiple_of_8_is_refused(network: CompactNetwork, siz
     memory = torch.zeros(1, 9, 16), torch.zeros(1, 10, 16)
     with pytest.raises(ValueError, match="multiples of 8"):
         network(image, previous, mask, others, *memory)
+
+
+@torch.no_grad()
+def test_the_long_and_the_short_past_are_both_read(network: CompactNetwork) -> None:
+    image, previous, mask, others = inputs(1, 32)
+    key, value = network.memorize(previous, mask, others)
+    found = network(image, previous, mask, others, key, value).mask_logits
+    longer = network(image, previous, mask, others, key, value.flip(2)).mask_logits
+    shorter = network(image, previous, mask.flip(3), others, key, value).mask_logits
+    assert not torch.allclose(longer, found)
+    assert not torch.allclose(shorter, found)
+
+
+@torch.no_grad()
+def test_what_lies_nearer_is_read_more(network: CompactNetwork) -> None:
+    for head in (network.key, network.key_context):
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
+    image, previous, mask, others = inputs(1, 32)
+    key, value = network.memorize(previous, mask, others)
+    line = torch.linspace(-1, 1, 8)
+    places = torch.cartesian_prod(line, line)
+    weight = torch.softmax(-network.nearness[0] * torch.cdist(places, places) ** 2, dim=1)
+    read = network._read(network.look(image).key, key, value, network.nearness[0])
+    torch.testing.assert_close(read.flatten(2)[0], value[0] @ weight.T, atol=1e-4, rtol=1e-4)

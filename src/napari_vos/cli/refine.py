@@ -34,7 +34,7 @@ def refine(
     output: LabelOutput,
     factor: Annotated[
         int, typer.Option(help="Pixels of the image per pixel of the labels' scale: 2, 4 or 8.")
-    ] = 4,
+    ] = RefinementConfig.factor,
     certainty: Annotated[
         float,
         typer.Option(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Memory(NamedTuple):
-    """One remembered window: key (D, N) and value (V, N)."""
+    """One remembered window: key (D + 3, N), with its places, and value (V, N)."""
 
     key: Tensor
     value: Tensor

@@ -20,7 +20,7 @@ from napari_vos.engines.compact_span import SpanRun
 from napari_vos.engines.places import Found, View
 from napari_vos.engines.plans import check_weights, machine
 from napari_vos.engines.windows import WINDOW_SIZE
-from napari_vos.networks.compact import IMAGE_CHANNELS, MEMORY_STRIDE, CompactNetwork
+from napari_vos.networks.compact import IMAGE_CHANNELS, MEMORY_STRIDE, PLACE_DEPTH, CompactNetwork
 from napari_vos.networks.folding import fold_batch_norms
 
 if TYPE_CHECKING:
@@ -105,12 +105,13 @@ class CompactPropagator:
         n_memories = (
             max((len(span.references) for span in spans), default=0) + self.config.memory_frames
         )
-        depth = self.network.key.out_channels + self.network.value.out_channels
-        positions = (WINDOW_SIZE // MEMORY_STRIDE) ** 2
-        bank = n_objects * n_memories * depth * positions * self.dtype.itemsize
+        depth = self.network.key.out_channels + PLACE_DEPTH + self.network.value.out_channels
+        positions = n_memories * (WINDOW_SIZE // MEMORY_STRIDE) ** 2
+        # As it is kept, and once more joined to be read.
+        bank = 2 * n_objects * depth * positions * self.dtype.itemsize
         frame = 4 * 4 * self.frames.shape[0] * self.frames.shape[1] * self.frames.n_channels
         memory = bank + frame + min(n_objects, self.config.batch_size) * WINDOW_BYTES
-        seconds = self._seconds_per_object() * object_frames if object_frames else 0.0
+        seconds = self._seconds_per_object(n_memories) * object_frames if object_frames else 0.0
         return Estimate(memory, seconds, object_frames)
 
     def propagate(self, span: Span, evidence: EvidenceReader) -> Iterator[FrameEvidence]:
@@ -169,7 +170,7 @@ class CompactPropagator:
 
     @torch.inference_mode()
     def keys(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Return the memory key (D, S/4, S/4) of each image (4, S, S)."""
+        """Return the memory key (D, S/4, S/4), without the place, of each image (4, S, S)."""
         keys: list[Tensor] = []
         for batch in _even_batches(images, self.config.batch_size):
             keys += list(self.network.look(self._stack(batch)).key.float().cpu())
@@ -191,12 +192,15 @@ class CompactPropagator:
         layout = torch.channels_last if stacked.dim() == 4 else torch.preserve_format
         return stacked.to(self.device, self.dtype, memory_format=layout, non_blocking=True)
 
-    def _seconds_per_object(self) -> float:
+    def _seconds_per_object(self, n_memories: int) -> float:
         plane = torch.zeros(1, WINDOW_SIZE, WINDOW_SIZE)
         view = View(plane.expand(IMAGE_CHANNELS, -1, -1), plane, plane)
         # Few enough to fit where the batches of the run may not.
         views = [view] * min(self.config.batch_size, 4)
-        memories = self.memorize(views, batch_size=len(views))
+        memories = [
+            Memory(memory.key.repeat(1, n_memories), memory.value.repeat(1, n_memories))
+            for memory in self.memorize(views, batch_size=len(views))
+        ]
         started = time.perf_counter()
         self.find([view.image] * len(views), views, memories)
         return (time.perf_counter() - started) / len(views)

@@ -31,6 +31,9 @@ STRIDE = 8
 MEMORY_STRIDE = 4
 """Of keys and values."""
 
+PLACE_DEPTH = 3
+"""Channels of a remembered key that tell its place in the window."""
+
 COVERAGE = 0.5
 """Added to the log-odds of every pixel.
 
@@ -232,7 +235,7 @@ class CompactNetwork(nn.Module):
         Returns
         -------
         tuple[Tensor, Tensor]
-            Key (B, D + 3, N) with the place in the window, and value (B, V, N),
+            Key (B, D + `PLACE_DEPTH`, N) with the place in the window, and value (B, V, N),
             N = H/4 · W/4.
         """
         seen = self.look(image)

@@ -37,7 +37,7 @@ class RefineForm:
         self.factor = ComboBox(
             label="coarse by",
             choices=(2, 4, 8),
-            value=4,
+            value=RefinementConfig.factor,
             tooltip="Pixels of the image per pixel of the scale at which the labels were made: "
             "borders can move about as far.",
         )
