@@ -62,7 +62,7 @@ class CompactLessons:
     name = "compact"
     learning_rate = 1e-4
     batch_size = 4
-    clip_bytes = 96 << 20
+    clip_bytes = 120 << 20
     share = 0.5
     length = 6
     """Frames of a clip."""
