@@ -1,7 +1,9 @@
 """Rounds of marks and propagation by a robot that knows the truth.
 
 In the first round every object of frame 0 is marked; in each later one a frame is chosen,
-and there at most one mark is made on each of the five worst objects. Scores are those of
+and there at most one mark is made on each of the five worst objects. Where `next_frame` sends
+to a frame on which nothing is to be mended, its objects are accepted, as a user would, and the
+next one is asked for; which these were is in the report. Scores are those of
 `napari_vos.metrics.evaluate` on all frames but frame 0, after each round.
 """
 
@@ -98,9 +100,8 @@ def play(case: Case, session: Session, choice: str, seed: int, first: dict[str, 
     for number in range(1, case.n_rounds):
         labels = np.asarray(session.labels[:])
         scores = score(case, labels)
-        t = choose(case, session, scores, choice, number, rng)
-        worst = sorted((pair.j, pair.object_id) for pair in scores.pairs if pair.t == t)
-        ids = [i for j, i in worst[:MOST_MARKS] if j < GOOD]
+        t, accepted = choose(case, session, scores, choice, number, rng)
+        ids = to_mend(scores, t)
         started = time.perf_counter()
         if case.kind == "mask":
             refused = 0
@@ -115,7 +116,7 @@ def play(case: Case, session: Session, choice: str, seed: int, first: dict[str, 
         kept = np.isin(labels, untouched) | np.isin(after, untouched)
         differs = kept & (labels != after)
         differs[t] = False  # where strokes of others may lie
-        figures |= {"frame": t, "object_ids": ids, "refused": refused}
+        figures |= {"frame": t, "accepted": accepted, "object_ids": ids, "refused": refused}
         figures["prompt_seconds"] = prompt_seconds
         figures["untouched_pixels_changed"] = int(differs.sum())
         rounds.append(figures)
@@ -178,19 +179,40 @@ def score(case: Case, labels: np.ndarray) -> Scores:
 
 def choose(
     case: Case, session: Session, scores: Scores, choice: str, number: int, rng: np.random.Generator
-) -> int:
-    """Return the frame to correct in a round, of those on which the truth is known."""
+) -> tuple[int, list[int]]:
+    """Return the frame to correct in a round, of those on which the truth is known.
+
+    With it come the frames that were accepted on the way to it.
+    """
     if choice == "worst":
-        return min(scores.by_frame, key=lambda t: scores.by_frame[t].j)
+        return min(scores.by_frame, key=lambda t: scores.by_frame[t].j), []
     if choice == "random":
-        return int(rng.choice(case.frames))
+        return int(rng.choice(case.frames)), []
+    accepted: list[int] = []
     if choice == "next":
-        others = set(range(session.frames.n_frames)) - set(case.frames)
-        found = session.next_frame(skip=others)
+        found, accepted = next_to_mend(case, session, scores)
         if found is not None:
-            return found
+            return found, accepted
     even = (case.n_frames - 1) * number / (case.n_rounds - 1)
-    return min(case.frames, key=lambda t: abs(t - even))
+    return min(case.frames, key=lambda t: abs(t - even)), accepted
+
+
+def next_to_mend(case: Case, session: Session, scores: Scores) -> tuple[int | None, list[int]]:
+    """Return where the session sends the user, and where it did before, which has been accepted."""
+    unknown, right = set(range(session.frames.n_frames)) - set(case.frames), []
+    while (t := session.next_frame(skip=unknown.union(right))) is not None:
+        if to_mend(scores, t):
+            break
+        there = {pair.object_id for pair in scores.pairs if pair.t == t}
+        session.accept(t, there.intersection(session.object_ids))
+        right.append(t)
+    return t, right
+
+
+def to_mend(scores: Scores, t: int) -> list[int]:
+    """Return the objects to mark on a frame."""
+    worst = sorted((pair.j, pair.object_id) for pair in scores.pairs if pair.t == t)
+    return [i for j, i in worst[:MOST_MARKS] if j < GOOD]
 
 
 def area(rounds: list[dict[str, Any]], key: str = "J&F") -> float:

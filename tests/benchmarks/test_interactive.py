@@ -94,6 +94,6 @@ def test_even_frames_are_those_the_truth_knows(monkeypatch):
     truth = np.zeros((31, 4, 4), np.uint16)
     truth[[0, 6, 14, 30], 0, 0] = 5
     case = interactive.Case("a", truth, 30, 5, "scribble")
-    frames = [interactive.choose(case, None, None, "even", n, None) for n in range(1, 5)]
+    chosen = [interactive.choose(case, None, None, "even", n, None) for n in range(1, 5)]
     assert case.frames == [6, 14]
-    assert frames == [6, 14, 14, 14]
+    assert chosen == [(t, []) for t in (6, 14, 14, 14)]

@@ -52,6 +52,14 @@ def test_the_next_frame_and_the_one_after(session, blocks) -> None:
     assert session.next_frame() is None
 
 
+def test_what_was_accepted_speaks_for_the_frames_around(session, blocks) -> None:
+    session.add_mask(0, blocks(o7=(2, 3)))
+    session.run()
+    first = session.next_frame()
+    session.accept(first, [7])
+    assert abs(session.next_frame() - first) > 1
+
+
 def test_a_correction_moves_attention_elsewhere(session, blocks) -> None:
     session.add_mask(0, blocks(o7=(2, 3)))
     session.run()

@@ -72,7 +72,7 @@ def doubt_left(t: int, passed: Collection[int]) -> float:
     t
         Frame index.
     passed
-        The user frames on which the object wasn't marked.
+        The frames on which the user has accepted the object, or marked others alone.
     """
     distance = min((abs(t - each) for each in passed), default=None)
     return 1.0 if distance is None else distance / (HALF + distance)

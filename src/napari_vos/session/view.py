@@ -116,9 +116,9 @@ class SessionView:
         """Return the frame on which a correction is worth most.
 
         That is where the masks of several objects are doubtful, as they are on the frames
-        around, far from the frames on which the user has marked these objects, or has
-        marked others and let them pass; see `worth_by_frame`. An object that has ended may
-        have been lost. What the user has marked or accepted is in no doubt.
+        around, far from the frames on which the user has marked these objects, has accepted
+        them, or has marked others and let them pass; see `worth_by_frame`. An object that
+        has ended may have been lost. What the user has marked or accepted is in no doubt.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class SessionView:
         int or None
             The frame; None if nothing is in doubt.
         """
-        locked = self._ledger.history.state.locked_ids
+        accepted = self._ledger.history.state.locks
         doubts = {key: 1 - confidence for key, confidence in self.confidence.items()}
         user_frames = {i: self.user_frames(i) for i in self.object_ids}
         for event in self.ends:
@@ -138,12 +138,15 @@ class SessionView:
             until = min((t for t in user_frames.get(i, ()) if t >= event.t), default=last)
             for t in range(event.t, until):
                 doubts.setdefault((t, i), END_DOUBTS[event.reason])
-        seen = set(self.user_frames())
-        passed = {i: seen.difference(own) for i, own in user_frames.items()}
+        marked = set(self.user_frames())
+        passed = {
+            i: (marked | {t for t, ids in accepted.items() if {0, i} & ids}).difference(own)
+            for i, own in user_frames.items()
+        }
         doubts = {
             (t, i): doubt * doubt_left(t, passed[i])
             for (t, i), doubt in doubts.items()
-            if doubt > 0 and i in user_frames and not {0, i} & locked(t)
+            if doubt > 0 and i in user_frames and not {0, i} & accepted.get(t, frozenset())
         }
         worth = worth_by_frame(doubts, user_frames)
         return max(worth.keys() - set(skip), key=lambda t: (worth[t], -t), default=None)
