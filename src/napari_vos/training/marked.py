@@ -9,7 +9,12 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from napari_vos.engines.windows import crop_windows, window_side, within_frame
+from napari_vos.engines.windows import (
+    MARKED_CONTEXT,
+    crop_windows,
+    window_side,
+    within_frame,
+)
 from napari_vos.store.evidence import window_of
 from napari_vos.training.clips import augment
 from napari_vos.training.marks import draw_box, draw_mark, largest_piece
@@ -119,7 +124,7 @@ def _place(
     box = window_of(mask)
     if box is None:
         raise ValueError("The mask is empty.")
-    side = float(window_side(torch.tensor(float(max(box.shape)))))
+    side = float(window_side(torch.tensor(float(max(box.shape))), MARKED_CONTEXT))
     if unsure:
         side = max(16.0, side * float(np.exp(rng.uniform(np.log(0.5), np.log(4)))))
         pixels = np.argwhere(mask)
