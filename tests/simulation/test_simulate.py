@@ -7,6 +7,8 @@ import pytest
 from scipy import ndimage
 
 from napari_vos.simulation import Modality, Scenario, simulate
+from napari_vos.simulation.cells import advance, make_cell
+from napari_vos.simulation.outlines import depth, reach
 
 QUIET = Scenario(
     modality=Modality.FLUORESCENCE,
@@ -90,3 +92,32 @@ def test_newcomers_enter():
     movie = simulate(replace(QUIET, n_frames=10, entry_rate=1.0, speed=0.3), seed=8)
     assert movie.labels[-1].max() > movie.labels[0].max()
     assert not movie.parents
+
+
+def test_nothing_of_a_cell_lies_beyond_its_reach():
+    """Protrusions may bend, and widen outwards."""
+    rng = np.random.default_rng(5)
+    scenario = replace(QUIET, arms=3.0, reshaping_rate=0.3, deformation=0.6)
+    y, x = np.mgrid[-150:151, -150:151].astype(np.float32)
+    fans = 0
+    for _ in range(40):
+        cell = make_cell(rng, scenario, 1, np.zeros(2))
+        for _ in range(3):
+            advance(rng, scenario, cell)
+        inside = depth(cell, scenario, y, x) > 0
+        assert inside[150, 150]
+        assert not inside[np.maximum(abs(y), abs(x)) > reach(cell)].any()
+        fans += int((cell.arms[:, 4] < 0).sum())
+    assert fans
+
+
+def test_protrusions_are_drawn_in_and_come_out():
+    rng = np.random.default_rng(5)
+    scenario = replace(QUIET, arms=3.0, reshaping_rate=1.0)
+    cell = make_cell(rng, scenario, 1, np.zeros(2))
+    counts = set()
+    for _ in range(20):
+        advance(rng, scenario, cell)
+        counts.add(len(cell.arms))
+    assert len(counts) > 1
+    assert max(counts) <= 5

@@ -77,20 +77,7 @@ def make_cell(
 ) -> Cell:
     """Draw a new cell at `center`."""
     radius = scenario.diameter / 2 * max(0.5, 1 + scenario.diameter_spread * rng.standard_normal())
-    n_arms = min(5, rng.poisson(scenario.arms))
-    angles = rng.choice([0.0, np.pi], n_arms) + rng.normal(0, 0.6, n_arms)
-    if rng.random() < 0.4:
-        angles = rng.uniform(0, 2 * np.pi, n_arms)
-    arms = np.stack(
-        [
-            angles,
-            rng.uniform(1.2, 3.2, n_arms),
-            rng.uniform(0.12, 0.45, n_arms),
-            rng.normal(0, 0.35, n_arms),
-            rng.uniform(0.2, 0.9, n_arms),
-        ],
-        axis=1,
-    )
+    arms = _make_arms(rng, scenario)
     return Cell(
         object_id=object_id,
         center=np.asarray(center, float),
@@ -106,6 +93,24 @@ def make_cell(
         core=rng.normal(0, 0.12, 2) if scenario.core else np.zeros(2),
         spikes=_make_spikes(rng, scenario),
         curve=rng.normal(0, 0.3),
+    )
+
+
+def _make_arms(rng: np.random.Generator, scenario: Scenario) -> NDArray[np.float64]:
+    """Draw protrusions, from threads to fans that widen outwards; see `outlines.Arm`."""
+    count = min(5, rng.poisson(scenario.arms))
+    angles = rng.choice([0.0, np.pi], count) + rng.normal(0, 0.6, count)
+    if rng.random() < 0.4:
+        angles = rng.uniform(0, 2 * np.pi, count)
+    return np.stack(
+        [
+            angles,
+            rng.uniform(1.2, 3.2, count),
+            rng.uniform(0.12, 0.45, count),
+            rng.normal(0, 0.35, count),
+            rng.uniform(-1.6, 0.9, count),
+        ],
+        axis=1,
     )
 
 
@@ -128,6 +133,10 @@ def advance(rng: np.random.Generator, scenario: Scenario, cell: Cell) -> None:
         cell.angle += rng.normal(0, 0.4)
         cell.radius *= np.exp(rng.normal(0, 0.1))
         cell.spikes = _make_spikes(rng, scenario)
+        if len(cell.arms):
+            # Some are drawn in, and others come out at once.
+            stay = cell.arms[rng.random(len(cell.arms)) < 0.5]
+            cell.arms = np.concatenate([stay, _make_arms(rng, scenario)])[:5]
     if scenario.core:
         cell.core = 0.95 * cell.core + rng.normal(0, 0.04, 2)
     cell.angle += rng.normal(0, scenario.turning)

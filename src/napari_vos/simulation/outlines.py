@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Arm(NamedTuple):
-    """A tapered protrusion, in units of the cell's radius."""
+    """A protrusion, in units of the cell's radius; with a negative taper a fan, widest outside."""
 
     angle: float
     length: float
@@ -31,7 +31,9 @@ def reach(cell: Cell) -> float:
     body = cell.radius * np.sqrt(cell.elongation) * (2 if len(cell.spikes) else 1.5)
     if len(cell.arms) == 0:
         return float(body) + 3
-    return float(max(body, cell.radius * (cell.arms[:, 1].max() + 0.6))) + 3
+    _, length, width, _, taper = cell.arms.T
+    beyond = np.maximum(0.6, width * np.maximum(1, 1 - taper))
+    return float(max(body, cell.radius * (length + beyond).max())) + 3
 
 
 def depth(

@@ -257,7 +257,7 @@ def _shape_spread(rng: np.random.Generator, scenario: Scenario) -> Scenario:
         irregularity=rng.uniform(0.02, 0.25),
         deformation=rng.uniform(0.1, 0.8),
         gradient=rng.uniform(0.0, 0.9),
-        reshaping_rate=rng.choice([0.0, 0.05, 0.15]),
+        reshaping_rate=rng.choice([0.0, 0.05, 0.15, 0.3]),
         core=rng.choice([0.0, 1.0]) * rng.uniform(0.3, 0.8),
         core_contrast=rng.uniform(0.0, 2.0),
         spikes=rng.choice([0.0, 0.0, 4.0]),
