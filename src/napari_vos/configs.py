@@ -34,7 +34,7 @@ class CompactConfig:
         default=5, metadata={"help": "Frames between two kept memories.", "minimum": 1}
     )
     memory_frames: int = field(
-        default=4, metadata={"help": "Kept memories beside the user's frames.", "minimum": 0}
+        default=2, metadata={"help": "Kept memories beside the user's frames.", "minimum": 0}
     )
     batch_size: int = field(
         default=16, metadata={"help": "Objects computed at once.", "minimum": 1}
@@ -48,7 +48,7 @@ class CompactConfig:
         },
     )
     division: float = field(
-        default=0.4,
+        default=0.5,
         metadata={
             "help": "An object that has just shrunk and is less likely than this has divided.",
             "minimum": 0.0,

@@ -63,7 +63,7 @@ def test_a_few_steps_lower_the_loss(windows: Fusions) -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     batch = next(iter(FusionStream(windows, FusionTraining(out=Path(), batch_size=4), 0)))
     totals = []
-    for _ in range(12):
+    for _ in range(24):
         losses = compare(network, batch, torch.Generator())
         optimizer.zero_grad()
         losses.total.backward()

@@ -11,6 +11,7 @@ import torch
 
 from napari_vos.engines.fusion import add_to, blend
 from napari_vos.engines.places import Place, crop, paste, place_around, region_of
+from napari_vos.engines.shares import Shares
 from napari_vos.engines.tracks import outline_of
 from napari_vos.engines.windows import SMALLEST_SIDE, WINDOW_SIZE, window_side
 from napari_vos.networks.memory import attend_differences
@@ -56,8 +57,8 @@ class FusionWindow(NamedTuple):
     attention
         (2, S, S) in [0, 1]: what the correction added and removed, as it shows here.
     distance
-        (2,) in [0, 1]: frames to the other user frame, and to the corrected
-        one, as shares of the frames between the two.
+        (2,) in [0, 1]: how near the corrected user frame is, and the other one; see
+        `Shares`.
     """
 
     image: Tensor
@@ -80,7 +81,7 @@ class WindowFusion:
     Parameters
     ----------
     engine, span, evidence
-        The span in work.
+        The span in work, which has a frame to fuse with.
     images
         Returns the standardised images (4, S, S) at places of a frame.
     """
@@ -97,6 +98,7 @@ class WindowFusion:
         self.images = images
         self.shape = engine.frames.shape
         self.evidence = evidence
+        self.shares = Shares(span, evidence, self.shape)
 
     def fuse(
         self, t: int, new: Mapping[int, ObjectEvidence], old: Mapping[int, ObjectEvidence]
@@ -127,12 +129,6 @@ class WindowFusion:
                 place = self._place_of([new[object_id], old[object_id]])
                 if place is not None:
                     places[object_id] = place
-        other_end = self.span.fuse_with
-        assert other_end is not None
-        length = abs(other_end - self.span.start)
-        distance = torch.tensor(
-            [abs(other_end - t) / length, abs(self.span.start - t) / length], dtype=torch.float32
-        )
         if not places:
             return {}
         images = self.images(t, places)
@@ -151,7 +147,7 @@ class WindowFusion:
                     _mask(old[object_id], place, self.shape),
                     _mask(new[object_id], place, self.shape),
                     attended,
-                    distance,
+                    torch.tensor([share := self.shares.of(object_id, t), 1 - share]),
                 ),
             )
             for (object_id, place), attended in zip(places.items(), attention, strict=True)

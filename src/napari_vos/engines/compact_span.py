@@ -47,7 +47,10 @@ SHRUNK = 0.75
 """Ratio of the areas of two frames below which a compact cell may be about to divide."""
 
 CONDENSED = 0.6
-"""Ratio below which it is: on the next frame its daughters are there."""
+"""Ratio below which it is: on the next frame its daughters are there.
+
+An object of any other shape that shrinks so much is doubted.
+"""
 
 
 class SpanRun:
@@ -183,26 +186,27 @@ class SpanRun:
         return forward and before.is_compact and self.tracks[object_id].growth < CONDENSED
 
     def _has_condensed(self, object_id: int, area: int, before: Outline) -> bool:
-        """Tell whether a compact object has shrunk on this frame or the one before.
+        """Tell whether a compact object has shrunk on this frame or the one before, or any at once.
 
-        Cells condense before they divide. What leaves the frame shrinks too,
-        and spread cells come and go with their protrusions.
+        Cells condense before they divide. What leaves the frame shrinks little by
+        little, and spread cells come and go with their protrusions.
         """
-        growth = self.tracks[object_id].growth
-        if area:
-            growth = min(growth, area / before.area)
-        return before.is_compact and growth < SHRUNK
+        shrunk = area / before.area if area else 1.0
+        lately = min(self.tracks[object_id].growth, shrunk)
+        return shrunk < CONDENSED or (before.is_compact and lately < SHRUNK)
 
     def fuse(self, t: int, new: Mapping[int, ObjectEvidence]) -> list[ObjectEvidence]:
         """Fuse what was found on frame `t` with what was believed before."""
-        other_end, form = self.span.fuse_with, self.engine.config.fusion
-        if other_end is None or form == "none":
+        form = self.engine.config.fusion
+        if self.fusion is None or form == "none":
             return list(new.values())
         old = self.evidence.before(t).objects
-        if self.fusion is not None and form == "learned":
+        if form == "learned":
             return self.fusion.fuse(t, new, old)
-        share = abs(other_end - t) / abs(other_end - self.span.start)
-        return [blend(item, old[i], share) if i in old else item for i, item in new.items()]
+        shares = self.fusion.shares
+        return [
+            blend(item, old[i], shares.of(i, t)) if i in old else item for i, item in new.items()
+        ]
 
     def _keep_if_due(self, t: int) -> None:
         """Keep the last finished frame as a memory every so often; the store has it by now."""

@@ -9,6 +9,7 @@ import torch
 
 from napari_vos.engines.fusion import add_to, blend
 from napari_vos.engines.mast_labels import Enlargement, Scores, labels_at_features
+from napari_vos.engines.shares import Shares
 from napari_vos.networks.mast import Reference, read_labels, reference_frames
 from napari_vos.store.evidence import Box, FrameEvidence
 
@@ -35,6 +36,9 @@ class MastSpan:
         self.spacing = engine.spacing(span)
         if span.done_until is not None:
             self.spacing = int(evidence.state(span.done_until, span)["spacing"])
+        self.shares = (
+            None if span.fuse_with is None else Shares(span, evidence, engine.frames.shape)
+        )
         self.enlargement = Enlargement(
             engine.frames.shape, spacing=self.spacing, aligned=engine.reading.aligned
         )
@@ -54,10 +58,11 @@ class MastSpan:
         )
         scores = Scores.gather(bands)
         objects = self.enlargement.windows(ids, scores, self._frozen(t))
-        if self.span.fuse_with is not None:
-            share = abs(self.span.fuse_with - t) / abs(self.span.fuse_with - self.span.start)
-            old = self.evidence.before(t).objects
-            objects = {i: blend(x, old[i], share) if i in old else x for i, x in objects.items()}
+        if self.shares is not None:
+            old, share = self.evidence.before(t).objects, self.shares.of
+            objects = {
+                i: blend(x, old[i], share(i, t)) if i in old else x for i, x in objects.items()
+            }
         return FrameEvidence(t, objects, state={"spacing": np.array(self.spacing)})
 
     def references(self, t: int) -> list[int]:
