@@ -50,7 +50,7 @@ class CompactConfig:
     division: float = field(
         default=0.5,
         metadata={
-            "help": "An object that has just shrunk and is less likely than this has divided.",
+            "help": "An object that has just shrunk and is less likely than this has ended.",
             "minimum": 0.0,
             "maximum": 1.0,
         },
