@@ -144,7 +144,7 @@ def first_round(case: Case, session: Session) -> dict[str, Any]:
         return marked
     figures = marked | propagate_and_score(case, session, started)
     print(f"{case.name:15} J {figures['J']:.3f}  {figures['seconds']:.1f} s", file=sys.stderr)
-    return {**figures, "frame": 0, "object_ids": case.object_ids}
+    return {**figures, "frame": 0, "accepted": [], "object_ids": case.object_ids}
 
 
 def draw(session: Session, marks: list[Any]) -> int:

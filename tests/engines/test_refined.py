@@ -154,7 +154,7 @@ def test_windows_of_their_own_scale_need_no_refinement(truth, refined_engine):
 
 
 @pytest.mark.parametrize(
-    ("side", "factor"), [(50, 1), (70, 1), (73, 2), (101, 2), (150, 4), (900, 8)]
+    ("side", "factor"), [(50, 1), (90, 1), (91, 2), (150, 2), (190, 4), (900, 8)]
 )
 def test_objects_are_refined_from_the_scale_of_their_window(refined_engine, side, factor):
     box = Box(0, 0, side // 2, side)
@@ -220,9 +220,9 @@ def weights(tmp_path, monkeypatch):
 
 @pytest.fixture
 def movie():
-    """A disk of 80 pixels, clearly larger than its window, that moves to the right."""
+    """A disk of 100 pixels, clearly larger than its window, that moves to the right."""
     shape = (120, 150)
-    labels = np.stack([disk((60, 60 + 2 * t), 40, shape) for t in range(4)]).astype(np.uint16)
+    labels = np.stack([disk((60, 60 + 2 * t), 50, shape) for t in range(4)]).astype(np.uint16)
     noise = np.random.default_rng(0).normal(0, 20, labels.shape)
     return (500 + 1000 * labels + noise).astype(np.uint16), labels
 

@@ -174,6 +174,15 @@ def test_one_marked_frame_is_compared_with_itself_there_and_back(
     assert f"from frame 0 to frame {turn} and back, J was" in str(outcome)
 
 
+def test_there_and_back_all_marked_frames_are_learned_from(
+    session: Session, lessons: Lessons, fake: Any
+) -> None:
+    session.add_mask(4, fake.blocks(session.frames.shape, o9=(1, 30)))
+    outcome = adapt(session)
+    assert outcome.comparison.way == (0, adaptation.FRAMES_THERE_AND_BACK, 0)
+    assert lessons.annotated == [[0, 4]]
+
+
 def test_the_way_back_is_taken_to_where_there_are_frames() -> None:
     labels = np.eye(4, dtype=np.uint16)
     few, many = {3: labels}, {20: np.zeros_like(labels), 25: labels, 28: labels * 2}

@@ -103,6 +103,14 @@ def test_the_table_of_events(divided, tmp_path):
     assert (end.t, end.event, end.reason) == (4, "ends", "divided")
 
 
+def test_where_nothing_was_propagated_yet_nothing_ends(session, blocks):
+    session.add_mask(3, blocks(o7=(8, 2)))
+    session.run(frames=(3, 6))
+    session.add_mask(6, blocks(o8=(8, 9)))
+    assert [(row.id, row.event) for row in session.event_table()] == [(8, "begins")]
+    assert session.propose_parents() == ()
+
+
 def test_tracks_have_a_graph_of_accepted_parents(divided):
     divided.accept_parents({8: 7, 9: 7})
     data, graph = divided.tracks()

@@ -97,12 +97,12 @@ def test_newcomers_enter():
 def test_nothing_of_a_cell_lies_beyond_its_reach():
     """Protrusions may bend, and widen outwards."""
     rng = np.random.default_rng(5)
-    scenario = replace(QUIET, arms=3.0, reshaping_rate=0.3, deformation=0.6)
+    scenario = replace(QUIET, arms=3.0, elongation=4.0, reshaping_rate=0.1, deformation=0.6)
     y, x = np.mgrid[-150:151, -150:151].astype(np.float32)
     fans = 0
-    for _ in range(40):
+    for _ in range(30):
         cell = make_cell(rng, scenario, 1, np.zeros(2))
-        for _ in range(3):
+        for _ in range(20):
             advance(rng, scenario, cell)
         inside = depth(cell, scenario, y, x) > 0
         assert inside[150, 150]

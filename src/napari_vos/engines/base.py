@@ -35,8 +35,8 @@ class Span:
         The user frames of these objects in the order of interaction. Always
         contains `start`.
     fuse_with
-        The user frame just beyond `end` with which the new evidence is fused
-        by temporal distance; None if there is nothing to fuse with.
+        The user frame just beyond `end` with which the new evidence is fused; None
+        if there is nothing to fuse with.
     done_until
         The last frame this span has finished already (a resumed run), or None.
     object_side

@@ -47,10 +47,7 @@ SHRUNK = 0.75
 """Ratio of the areas of two frames below which a compact cell may be about to divide."""
 
 CONDENSED = 0.6
-"""Ratio below which it is: on the next frame its daughters are there.
-
-An object of any other shape that shrinks so much is doubted.
-"""
+"""Ratio below which it is: on the next frame its daughters are there."""
 
 
 class SpanRun:
@@ -165,14 +162,14 @@ class SpanRun:
             before = outlines[object_id]
             area = 0 if pasted is None else int((pasted[1] > 0.5).sum())
             config = self.engine.config
-            condensed = self._has_condensed(object_id, area, before)
+            doubted = self._is_doubted(object_id, area, before)
             if (
                 pasted is None
-                or item.presence < (config.division if condensed else config.presence)
+                or item.presence < (config.division if doubted else config.presence)
                 or item.quality < config.quality
                 or area < min(FEWEST_PIXELS, before.area)
             ):
-                ends.append(ObjectEnd(object_id, t, _reason(before, condensed=condensed)))
+                ends.append(ObjectEnd(object_id, t, _reason(before, doubted=doubted)))
                 self._forget(object_id)
             else:
                 objects[object_id] = ObjectEvidence(
@@ -185,8 +182,8 @@ class SpanRun:
         forward = self.span.direction > 0
         return forward and before.is_compact and self.tracks[object_id].growth < CONDENSED
 
-    def _has_condensed(self, object_id: int, area: int, before: Outline) -> bool:
-        """Tell whether a compact object has shrunk on this frame or the one before, or any at once.
+    def _is_doubted(self, object_id: int, area: int, before: Outline) -> bool:
+        """Tell whether a compact object has shrunk lately, or any has lost two fifths at once.
 
         Cells condense before they divide. What leaves the frame shrinks little by
         little, and spread cells come and go with their protrusions.
@@ -266,7 +263,7 @@ class SpanRun:
         return views
 
 
-def _reason(before: Outline, *, condensed: bool) -> EndReason:
+def _reason(before: Outline, *, doubted: bool) -> EndReason:
     if before.contact:
         return EndReason.LEFT
-    return EndReason.DIVIDED if condensed else EndReason.VANISHED
+    return EndReason.DIVIDED if doubted else EndReason.VANISHED

@@ -64,6 +64,4 @@ class Shares:
 
 def _part_seen(outline: Outline, other: Outline) -> float:
     """Return how much of an object shows, in length, where another outline shows more of it."""
-    if not outline.contact:
-        return 1.0
-    return min(1.0, math.sqrt(outline.area / other.area))
+    return min(1.0, math.sqrt(outline.area / other.area)) if outline.is_cut_off else 1.0

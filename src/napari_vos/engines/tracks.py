@@ -48,7 +48,12 @@ class Outline:
     @property
     def is_compact(self) -> bool:
         """Whether it fills its box and isn't cut off by the frame's border."""
-        return self.area > COMPACT * self.extent**2 and self.contact < CUT * self.extent
+        return self.area > COMPACT * self.extent**2 and not self.is_cut_off
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the frame's border cuts it off."""
+        return self.contact >= CUT * self.extent
 
 
 def outline_of(evidence: ObjectEvidence, shape: tuple[int, int]) -> Outline | None:

@@ -1,7 +1,7 @@
 """The fusion network of the compact engine: which of two masks to believe, where, in a window.
 
 Its form follows MiVOS (Cheng, Tai, Tang, CVPR 2021, section 3.3): image, both
-masks, what the correction changed, and the distances in time.
+masks, what the correction changed, and how far each user frame is.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class CompactFusionNetwork(nn.Module):
             (B, 2, H, W) in [0, 1]: what the correction added and removed, as it
             shows in this frame (`networks.memory.attend_differences`).
         distance
-            (B, 2) in [0, 1]: frames to the other user frame, and to the
-            corrected one, as shares of the frames between the two.
+            (B, 2) in [0, 1], together 1: how much the new mask and the old one count by
+            the user frames they come from (`engines.shares.Shares`).
         """
         shares = distance[:, :, None, None]
         blended = fuse_linearly(old, new, distance)
@@ -61,6 +61,6 @@ class CompactFusionNetwork(nn.Module):
 
 
 def fuse_linearly(old: Tensor, new: Tensor, distance: Tensor) -> Tensor:
-    """Return the mean of two masks weighted by their closeness in time; see the network."""
+    """Return the mean of two masks weighted by what they count; see the network."""
     shares = distance[:, :, None, None]
     return shares[:, :1] * new + shares[:, 1:] * old

@@ -165,8 +165,9 @@ class StackAdaptation:
         """
         annotated = dict(user_labels(self._ledger))
         way = _way_to_compare(annotated, self._frames.n_frames)
-        shown = {t: labels for t, labels in annotated.items() if way is None or t != way[-1]}
-        shown = shown or annotated
+        # There and back again, the frame that is compared is learned from too.
+        held_out = way[-1] if way is not None and way[-1] != way[0] else None
+        shown = {t: labels for t, labels in annotated.items() if t != held_out}
         # Here and not above, since training loads torch.
         from napari_vos.training.adapt import Adaptation
 

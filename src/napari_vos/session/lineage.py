@@ -110,7 +110,9 @@ def find_ended(ledger: Ledger, stays: Mapping[int, tuple[int, int]]) -> dict[int
     """Return the last places of objects that have ended, but for those that have left the frame."""
     ended = {}
     for object_id, (_, last) in stays.items():
-        if last == ledger.n_frames - 1 or _reason(ledger, object_id, last, 1) is EndReason.LEFT:
+        if last == ledger.n_frames - 1 or _is_blank(ledger, last + 1):
+            continue
+        if _reason(ledger, object_id, last, 1) is EndReason.LEFT:
             continue
         place = _place(ledger, object_id, last)
         if place is not None:
@@ -124,6 +126,12 @@ def _place(ledger: Ledger, object_id: int, t: int) -> Place | None:
         return None
     box = entry.box
     return place_of(ledger.labels(t)[box.slices] == object_id, t, box.top, box.left)
+
+
+def _is_blank(ledger: Ledger, t: int) -> bool:
+    """Tell whether nothing is known of a frame, as where nothing was propagated yet."""
+    found = ledger.index(t)
+    return not found.entries and not found.events
 
 
 def _reason(ledger: Ledger, object_id: int, t: int, direction: int) -> EndReason | None:
@@ -192,17 +200,17 @@ class SessionLineage(SessionPrompts):
         self._act(lambda: self._ledger.commit("accept_parents", {}, parents=said))
 
     def event_table(self) -> Iterator[EventRow]:
-        """Yield a row for each beginning and each end within the stack, by frame."""
+        """Yield a row for each beginning and each end within what is known, by frame."""
         stays, parents = find_stays(self._ledger), self.parents
         proposed = {each.child: each.parent for each in self.propose_parents()}
         n_children = Counter(parents.values())
         rows = []
         for i, (first, last) in stays.items():
-            if first > 0:
+            if first > 0 and not _is_blank(self._ledger, first - 1):
                 why = _reason(self._ledger, i, first, -1)
                 row = EventRow(first, i, "begins", why, parents.get(i), proposed.get(i))
                 rows.append(row)
-            if last < self._ledger.n_frames - 1:
+            if last < self._ledger.n_frames - 1 and not _is_blank(self._ledger, last + 1):
                 why = _reason(self._ledger, i, last, 1)
                 has_divided = n_children[i] >= MOST_CHILDREN
                 rows.append(

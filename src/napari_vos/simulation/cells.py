@@ -133,7 +133,7 @@ def advance(rng: np.random.Generator, scenario: Scenario, cell: Cell) -> None:
         cell.angle += rng.normal(0, 0.4)
         cell.radius *= np.exp(rng.normal(0, 0.1))
         cell.spikes = _make_spikes(rng, scenario)
-        if len(cell.arms):
+        if scenario.arms:
             # Some are drawn in, and others come out at once.
             stay = cell.arms[rng.random(len(cell.arms)) < 0.5]
             cell.arms = np.concatenate([stay, _make_arms(rng, scenario)])[:5]

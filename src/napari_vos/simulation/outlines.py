@@ -28,12 +28,14 @@ class Arm(NamedTuple):
 
 def reach(cell: Cell) -> float:
     """Distance from the centre beyond which there is nothing of the cell."""
-    body = cell.radius * np.sqrt(cell.elongation) * (2 if len(cell.spikes) else 1.5)
-    if len(cell.arms) == 0:
-        return float(body) + 3
-    _, length, width, _, taper = cell.arms.T
-    beyond = np.maximum(0.6, width * np.maximum(1, 1 - taper))
-    return float(max(body, cell.radius * (length + beyond).max())) + 3
+    stretch = float(np.sqrt(cell.elongation))
+    farthest = stretch * (2 if len(cell.spikes) else 1.5)
+    if len(cell.arms):
+        _, length, width, bend, taper = cell.arms.T
+        beyond = np.maximum(0.6, width * np.maximum(1, 1 - taper))
+        farthest = max(farthest, float((np.hypot(length, bend) + beyond).max()))
+    aside = abs(cell.curve) * farthest**2 / stretch if cell.elongation > 2 else 0.0
+    return cell.radius * float(np.hypot(farthest, aside)) + 3
 
 
 def depth(
