@@ -9,7 +9,7 @@ import numpy as np
 from napari_vos.engines.aggregation import aggregate
 from napari_vos.engines.bank import MemoryBank
 from napari_vos.engines.compact_fusion import WindowFusion
-from napari_vos.engines.fusion import add_to, blend
+from napari_vos.engines.fusion import add_to
 from napari_vos.engines.places import (
     Found,
     Place,
@@ -200,10 +200,7 @@ class SpanRun:
         old = self.evidence.before(t).objects
         if form == "learned":
             return self.fusion.fuse(t, new, old)
-        shares = self.fusion.shares
-        return [
-            blend(item, old[i], shares.of(i, t)) if i in old else item for i, item in new.items()
-        ]
+        return list(self.fusion.shares.blend(t, new, old).values())
 
     def _keep_if_due(self, t: int) -> None:
         """Keep the last finished frame as a memory every so often; the store has it by now."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_vos.engines.fusion import add_to, blend
+from napari_vos.engines.fusion import add_to
 from napari_vos.engines.mast_labels import Enlargement, Scores, labels_at_features
 from napari_vos.engines.shares import Shares
 from napari_vos.networks.mast import Reference, read_labels, reference_frames
@@ -59,10 +59,7 @@ class MastSpan:
         scores = Scores.gather(bands)
         objects = self.enlargement.windows(ids, scores, self._frozen(t))
         if self.shares is not None:
-            old, share = self.evidence.before(t).objects, self.shares.of
-            objects = {
-                i: blend(x, old[i], share(i, t)) if i in old else x for i, x in objects.items()
-            }
+            objects = self.shares.blend(t, objects, self.evidence.before(t).objects)
         return FrameEvidence(t, objects, state={"spacing": np.array(self.spacing)})
 
     def references(self, t: int) -> list[int]:

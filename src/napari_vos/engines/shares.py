@@ -6,11 +6,15 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from napari_vos.engines.fusion import blend
 from napari_vos.engines.tracks import outline_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_vos.engines.base import EvidenceReader, Span
     from napari_vos.engines.tracks import Outline
+    from napari_vos.store.evidence import ObjectEvidence
 
 
 class Shares:
@@ -48,6 +52,14 @@ class Shares:
         near = abs(self.other_end - t) / abs(self.other_end - self.span.start)
         odds = self._odds.get(object_id, 1.0)
         return odds * near / (odds * near + 1 - near)
+
+    def blend(
+        self, t: int, new: Mapping[int, ObjectEvidence], old: Mapping[int, ObjectEvidence]
+    ) -> dict[int, ObjectEvidence]:
+        """Return the evidence of `new` blended with the old one; what has none stays."""
+        return {
+            i: blend(item, old[i], self.of(i, t)) if i in old else item for i, item in new.items()
+        }
 
     @cached_property
     def _odds(self) -> dict[int, float]:
