@@ -110,7 +110,7 @@ def find_ended(ledger: Ledger, stays: Mapping[int, tuple[int, int]]) -> dict[int
     """Return the last places of objects that have ended, but for those that have left the frame."""
     ended = {}
     for object_id, (_, last) in stays.items():
-        if last == ledger.n_frames - 1 or _is_blank(ledger, last + 1):
+        if not _is_known(ledger, last + 1):
             continue
         if _reason(ledger, object_id, last, 1) is EndReason.LEFT:
             continue
@@ -128,10 +128,12 @@ def _place(ledger: Ledger, object_id: int, t: int) -> Place | None:
     return place_of(ledger.labels(t)[box.slices] == object_id, t, box.top, box.left)
 
 
-def _is_blank(ledger: Ledger, t: int) -> bool:
-    """Tell whether nothing is known of a frame, as where nothing was propagated yet."""
+def _is_known(ledger: Ledger, t: int) -> bool:
+    """Tell whether `t` lies in the stack, and anything is known of it, if only that objects end."""
+    if not 0 <= t < ledger.n_frames:
+        return False
     found = ledger.index(t)
-    return not found.entries and not found.events
+    return bool(found.entries or found.events)
 
 
 def _reason(ledger: Ledger, object_id: int, t: int, direction: int) -> EndReason | None:
@@ -206,11 +208,11 @@ class SessionLineage(SessionPrompts):
         n_children = Counter(parents.values())
         rows = []
         for i, (first, last) in stays.items():
-            if first > 0 and not _is_blank(self._ledger, first - 1):
+            if _is_known(self._ledger, first - 1):
                 why = _reason(self._ledger, i, first, -1)
                 row = EventRow(first, i, "begins", why, parents.get(i), proposed.get(i))
                 rows.append(row)
-            if last < self._ledger.n_frames - 1 and not _is_blank(self._ledger, last + 1):
+            if _is_known(self._ledger, last + 1):
                 why = _reason(self._ledger, i, last, 1)
                 has_divided = n_children[i] >= MOST_CHILDREN
                 rows.append(
