@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from napari_vos.engines import tiles as tiles_module
 from napari_vos.engines.base import FrameInstances
 from napari_vos.engines.tiles import Tile, TiledDetections, cover
 
@@ -84,6 +85,24 @@ def test_a_part_is_left_to_the_tile_that_shows_more() -> None:
     found = TiledDetections(tiles, seen, (64, 112)).instances(score=0.3, overlap=0.5)
     assert found.scores.tolist() == [0.5]
     assert (found.labels == 1).sum() == 400
+
+
+def test_only_tiles_that_lie_together_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.zeros((400, 400), np.uint16)
+    truth[100:120, 3:397] = 1
+    raw = look(truth, side=32, overlap=8)
+    compared: list[tuple[Tile, Tile]] = []
+    share = tiles_module._shared
+
+    def shared(one: Tile, other: Tile) -> tuple[slice, slice] | None:
+        compared.append((one, other))
+        return share(one, other)
+
+    monkeypatch.setattr(tiles_module, "_shared", shared)
+    found = raw.instances(score=0.3, overlap=0.5)
+    assert np.array_equal(found.labels, truth)
+    assert len(raw.tiles) == 17**2
+    assert len(compared) <= 12 * len(raw.tiles)
 
 
 def test_two_readings_of_one_place_are_one_instance() -> None:

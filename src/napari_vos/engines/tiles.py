@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from napari_vos.engines.base import Combination, FrameInstances, RawDetections
 from napari_vos.metrics.instances import find_overlaps
@@ -41,6 +41,13 @@ class Tile(NamedTuple):
             for first, length in zip((self.top, self.left), shape, strict=True)
         )
         return rows, columns
+
+    def shows(self, box: tuple[slice, slice]) -> bool:
+        """Say whether a part of a frame lies in it as a whole."""
+        return all(
+            first <= span.start and span.stop <= first + self.side
+            for first, span in zip((self.top, self.left), box, strict=True)
+        )
 
 
 def cover(shape: tuple[int, int], side: int, overlap: int) -> tuple[Tile, ...]:
@@ -128,20 +135,20 @@ class TiledDetections:
             )
             if box is not None
         ]
-        tiles = np.array(self.tiles)
-        parts = [part for part in parts if not self._is_seen_better(part, tiles)]
-        return self._paint(_join(parts, labels, self.tiles), labels, overlap)
+        near = _find_near(self.tiles)
+        parts = [part for part in parts if not self._is_seen_better(part, near[part.tile])]
+        return self._paint(_join(parts, labels, self.tiles, near), labels, overlap)
 
-    def _is_seen_better(self, part: _Part, tiles: NDArray[np.int64]) -> bool:
-        """Say whether another one of the tiles (N, 3) shows more of a part."""
-        own, (rows, columns) = self.tiles[part.tile], part.box
+    def _is_seen_better(self, part: _Part, near: Sequence[int]) -> bool:
+        """Say whether another tile, one of those near, shows more of a part."""
+        own = self.tiles[part.tile]
         if not self._is_cut(part.box, own):
             return False
-        top, left, side = tiles.T
-        shows_rows = (top <= rows.start) & (rows.stop <= top + side)
-        shows_columns = (left <= columns.start) & (columns.stop <= left + side)
-        others = [self.tiles[i] for i in np.flatnonzero(shows_rows & shows_columns)]
-        return any(tile != own and not self._is_cut(part.box, tile) for tile in others)
+        others = (self.tiles[i] for i in near)
+        return any(
+            tile != own and tile.shows(part.box) and not self._is_cut(part.box, tile)
+            for tile in others
+        )
 
     def _is_cut(self, box: tuple[slice, slice], tile: Tile) -> bool:
         """Say whether a box reaches an edge of a tile that isn't one of the frame."""
@@ -183,13 +190,23 @@ class _Part(NamedTuple):
     kind: int
 
 
+def _find_near(tiles: Sequence[Tile]) -> list[list[int]]:
+    """Return for each tile which ones may share pixels with it, itself among them."""
+    corners = [(tile.top, tile.left) for tile in tiles]
+    reach = max(tile.side for tile in tiles)
+    return [list(near) for near in KDTree(corners).query_ball_point(corners, reach, p=np.inf)]
+
+
 def _join(
-    parts: list[_Part], labels: Sequence[NDArray[np.uint16]], tiles: Sequence[Tile]
+    parts: list[_Part],
+    labels: Sequence[NDArray[np.uint16]],
+    tiles: Sequence[Tile],
+    near: Sequence[Sequence[int]],
 ) -> list[list[_Part]]:
-    """Return the parts of each instance, the most certain first."""
+    """Return the parts of each instance, the most certain first; `near` as of `_find_near`."""
     place = {(part.tile, part.number): index for index, part in enumerate(parts)}
     same: list[tuple[int, int]] = []
-    for a, b in combinations(range(len(tiles)), 2):
+    for a, b in ((a, b) for a, others in enumerate(near) for b in others if a < b):
         shared = _shared(tiles[a], tiles[b])
         if shared is None:
             continue
