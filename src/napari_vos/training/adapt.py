@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from napari_vos.device import free_memory
+from napari_vos.device import choose_device, free_memory
 from napari_vos.errors import DeviceError, FramesError
 from napari_vos.training.loop import Learner, Losses
 
@@ -104,6 +104,8 @@ class Adaptation:
         How long.
     seed
         Of all random choices.
+    device
+        Where; "auto" takes an accelerator if there is one.
 
     Attributes
     ----------
@@ -117,14 +119,21 @@ class Adaptation:
     Raises
     ------
     DeviceError
-        If memory is too short for one clip at a time.
+        If there is no such device, or memory is too short for one clip at a time.
     """
 
-    def __init__(self, lessons: Lessons[Any], *, minutes: float, seed: int = 0) -> None:
+    def __init__(
+        self, lessons: Lessons[Any], *, minutes: float, seed: int = 0, device: str = "auto"
+    ) -> None:
         self._lessons = lessons
         self._seconds = 60 * minutes
         self._seed = seed
-        self._learner = Learner(lessons.network.eval(), lessons.learning_rate, warm_up=WARM_UP)
+        self._learner = Learner(
+            lessons.network.eval(),
+            lessons.learning_rate,
+            warm_up=WARM_UP,
+            device=choose_device(device),
+        )
         free = free_memory(self._learner.device)
         self._batch_size = min(lessons.batch_size, free // lessons.clip_bytes)
         if self._batch_size < 1:

@@ -127,16 +127,24 @@ class Learner(Generic[Network]):
     Parameters
     ----------
     network
-        Freshly made, or with the weights to start from; it is trained in place, on
-        the GPU if there is one.
+        Freshly made, or with the weights to start from; it is trained in place.
     learning_rate
         Its highest value.
     warm_up
         Steps over which it rises.
+    device
+        Where to train; None for the GPU if there is one.
     """
 
-    def __init__(self, network: Network, learning_rate: float, *, warm_up: int = 100) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(
+        self,
+        network: Network,
+        learning_rate: float,
+        *,
+        warm_up: int = 100,
+        device: torch.device | None = None,
+    ) -> None:
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = network
         network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network)
