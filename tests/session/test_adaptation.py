@@ -194,6 +194,11 @@ def test_the_way_back_is_taken_to_where_there_are_frames() -> None:
     assert adaptation._way_to_compare({2: labels, 9: labels, 11: labels}, 30) == (9, 11)
 
 
+def test_marked_frames_with_an_object_in_common_need_not_be_neighbours() -> None:
+    one, other = np.eye(4, dtype=np.uint16), 2 * np.eye(4, dtype=np.uint16)
+    assert adaptation._way_to_compare({0: one, 4: other, 8: one, 13: other}, 30) == (0, 8)
+
+
 def test_of_many_objects_some_from_all_over_are_compared() -> None:
     assert adaptation._spread([1, 2, 3], 50) == [1, 2, 3]
     assert adaptation._spread(list(range(100)), 4) == [0, 25, 50, 75]
@@ -211,6 +216,47 @@ def test_what_makes_masks_worse_is_not_kept(
     assert str(outcome).startswith("Not kept: from frame 0 to frame 4, J was")
     assert not list((session.folder / "weights").iterdir())
     assert not session.pending
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_was_learned_outlives_a_comparison_that_is_cut_short(
+    session: Session,
+    lessons: Lessons,
+    fake: Any,
+    factory: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+) -> None:
+    mark_another(session, fake)
+    session.run()
+    attempt = StackAdaptation._try
+
+    def fail(self: StackAdaptation, annotated: Any, way: Any, choice: Any) -> Any:
+        if choice.weights is not None:
+            raise error
+        return (yield from attempt(self, annotated, way, choice))
+
+    monkeypatch.setattr(StackAdaptation, "_try", fail)
+    with pytest.raises(error):
+        adapt(session)
+    outcome = session.adapted
+    assert list((session.folder / "weights").iterdir()) == [outcome.weights]
+    assert outcome.comparison is None
+    assert str(outcome).startswith("Kept: the loss went from ")
+    assert str(outcome).endswith("comparing masks was cut short, so look at what they become.")
+    session.run()
+    assert factory.arguments[-1]["weights"] == outcome.weights
+    session.undo()
+    session.undo()
+    assert not session.pending
+
+
+def test_it_learns_on_the_device_of_the_session(
+    session: Session, lessons: Lessons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    session.choose_engine(device="cpu")
+    assert adapt(session).steps == N_STEPS
 
 
 def test_divergence_is_said_and_changes_nothing(session: Session, lessons: Lessons) -> None:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,9 +49,10 @@ class Comparison(NamedTuple):
     Attributes
     ----------
     way
-        The user's masks of the first frame were propagated to the next one, from there anew
-        with what had been found, and so on; those on the last frame were compared with the
-        user's. Nothing was learned from the last frame unless it is the first one again.
+        The user's masks of the first frame were propagated to the next one of these, from
+        there anew with what had been found, and so on; those on the last frame were
+        compared with the user's. Nothing was learned from the last frame unless it is the
+        first one again.
     before, after
         Mean J of the objects there, with the weights before and with the adapted ones.
     """
@@ -59,6 +60,11 @@ class Comparison(NamedTuple):
     way: tuple[int, ...]
     before: float
     after: float
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the adapted weights make masks worse."""
+        return self.after < self.before
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,10 @@ class AdaptOutcome:
     diverged
         Whether the loss has run away, so that earlier weights were gone back to.
     comparison
-        On the user's own frames; None if fewer than two have objects in common.
+        On the user's own frames; None if no object is marked, or if it was cut short.
+    cut_short
+        Whether an error, or the user, has ended the comparison with the adapted weights.
+        They are kept: what was learned isn't lost, and `undo` goes back.
     """
 
     engine: str
@@ -88,6 +97,7 @@ class AdaptOutcome:
     loss: float
     diverged: bool
     comparison: Comparison | None
+    cut_short: bool = False
 
     def __str__(self) -> str:
         """Say what was kept, and why."""
@@ -99,8 +109,12 @@ class AdaptOutcome:
             return " ".join(parts)
         kept = "Not kept" if self.weights is None else "Kept"
         if self.comparison is None:
-            why = f"the loss went from {self.start_loss:.3g} to {self.loss:.3g}; mark a "
-            why += "frame to have masks compared."
+            why = f"the loss went from {self.start_loss:.3g} to {self.loss:.3g}; "
+            why += (
+                "comparing masks was cut short, so look at what they become."
+                if self.cut_short
+                else "mark a frame to have masks compared."
+            )
         else:
             way, before, after = self.comparison
             back = " and back" if way[0] == way[-1] else ""
@@ -171,14 +185,19 @@ class StackAdaptation:
         # Here and not above, since training loads torch.
         from napari_vos.training.adapt import Adaptation
 
-        learning = Adaptation(self._lessons(shown), minutes=self._minutes, seed=self._seed)
+        learning = Adaptation(
+            self._lessons(shown),
+            minutes=self._minutes,
+            seed=self._seed,
+            device=self._choice.device,
+        )
         before = None
         if way is not None:
             before = yield from self._try(annotated, way, self._start_from)
         try:
             yield from learning.run()
         finally:
-            self.outcome = self._judge(learning, annotated, way, before)
+            self._judge(learning, annotated, way, before)
 
     def _lessons(self, annotated: Mapping[int, NDArray[np.uint16]]) -> Lessons[Any]:
         from napari_vos.checkpoints import resolve
@@ -205,47 +224,55 @@ class StackAdaptation:
         annotated: Mapping[int, NDArray[np.uint16]],
         way: tuple[int, ...] | None,
         before: float | None,
-    ) -> AdaptOutcome:
-        """Compare, and keep the weights if they make nothing worse."""
-        kept, comparison = None, None
-        if learning.improved:
-            content = learning.weights()
-            name = f"{self._choice.name}-{hashlib.sha256(content).hexdigest()[:12]}"
-            weights = self._ledger.folder.write_weights(name, content)
-            if way is not None and before is not None:
+    ) -> None:
+        """Compare, and keep the weights unless they make masks worse.
+
+        Whatever ends the comparison early: what was learned isn't lost.
+        """
+        weights = self._write(learning.weights()) if learning.improved else None
+        comparison = None
+        try:
+            if weights is not None and way is not None and before is not None:
                 adapted = replace(self._start_from, weights=weights)
-                after = _result(self._try(annotated, way, adapted))
-                comparison = Comparison(way, before, after)
-            if comparison is None or comparison.after >= comparison.before:
-                kept = weights
-            else:
+                comparison = Comparison(way, before, _result(self._try(annotated, way, adapted)))
+        finally:
+            if weights is not None and comparison is not None and comparison.is_worse:
                 weights.unlink()
-        outcome = AdaptOutcome(
-            self._choice.name,
-            kept,
-            learning.step,
-            learning.start_loss,
-            learning.loss,
-            learning.diverged,
-            comparison,
-        )
-        if kept is not None:
-            self._ledger.commit(
-                "adapt",
-                {},
-                adapted={
-                    "engine": self._choice.name,
-                    "of": self._choice.to_json()["weights"],
-                    "weights": kept.relative_to(self._ledger.folder.path).as_posix(),
-                },
-                minutes=self._minutes,
-                seed=self._seed,
-                steps=outcome.steps,
-                losses=[outcome.start_loss, outcome.loss],
-                diverged=outcome.diverged,
-                comparison=comparison and comparison._asdict(),
+                weights = None
+            outcome = AdaptOutcome(
+                self._choice.name,
+                weights,
+                learning.step,
+                learning.start_loss,
+                learning.loss,
+                learning.diverged,
+                comparison,
+                cut_short=weights is not None and way is not None and comparison is None,
             )
-        return outcome
+            if weights is not None:
+                self._commit(outcome, weights)
+            self.outcome = outcome
+
+    def _write(self, content: bytes) -> Path:
+        name = f"{self._choice.name}-{hashlib.sha256(content).hexdigest()[:12]}"
+        return self._ledger.folder.write_weights(name, content)
+
+    def _commit(self, outcome: AdaptOutcome, weights: Path) -> None:
+        self._ledger.commit(
+            "adapt",
+            {},
+            adapted={
+                "engine": self._choice.name,
+                "of": self._choice.to_json()["weights"],
+                "weights": weights.relative_to(self._ledger.folder.path).as_posix(),
+            },
+            minutes=self._minutes,
+            seed=self._seed,
+            steps=outcome.steps,
+            losses=[outcome.start_loss, outcome.loss],
+            diverged=outcome.diverged,
+            comparison=outcome.comparison and outcome.comparison._asdict(),
+        )
 
     def _try(
         self,
@@ -305,16 +332,16 @@ def _way_to_compare(
 ) -> tuple[int, ...] | None:
     """Return the frames to propagate between, see `Comparison`; None if no object is marked.
 
-    To the nearest marked frame with an object in common, or some frames away and back:
+    Those two nearest to each other of all with an object in common, or some frames away and back:
     what has moved there must come to lie where the user marked it (cycle consistency,
     Wang, Jabri, Efros, CVPR 2019).
     """
-    pairs = [pair for pair in pairwise(annotated) if _shared(*(annotated[t] for t in pair))]
+    marked = {t: set(_ids(labels)) for t, labels in annotated.items()}
+    pairs = [(a, b) for a, b in combinations(sorted(marked), 2) if marked[a] & marked[b]]
     if pairs:
         return min(pairs, key=lambda pair: pair[1] - pair[0])
-    numbers = {t: len(_ids(labels)) for t, labels in annotated.items()}
-    start = max(numbers, key=numbers.__getitem__, default=None)
-    if start is None or not numbers[start]:
+    start = max(marked, key=lambda t: len(marked[t]), default=None)
+    if start is None or not marked[start]:
         return None
     ahead = min(n_frames - 1, start + FRAMES_THERE_AND_BACK)
     behind = max(0, start - FRAMES_THERE_AND_BACK)

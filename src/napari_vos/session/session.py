@@ -319,10 +319,14 @@ class Session(SessionNewcomers):
 
         "mast" learns from the images alone, "compact" from the frames the user has
         marked. Where two of these have an object in common, the masks of one are
-        propagated to the other before and after, and the adapted weights are only kept if
-        J isn't lower. Kept, they lie in the session's folder and stand for those asked
-        for: what was propagated is pending again, and `undo` goes back. It may be closed at
-        any yield; the best weights until then are judged in the same way.
+        propagated to the other before and after; where there is no such pair, those of the
+        frame with most objects some frames away and back to where they came from. The
+        adapted weights are only kept if J isn't lower; where nothing is marked, if the loss
+        has fallen. Kept, they lie in the session's folder and stand for those asked for:
+        what was propagated is pending again, and `undo` goes back.
+
+        It may be closed at any yield; the best weights until then are judged in the same
+        way. If an error ends the last comparison, they are kept.
 
         Parameters
         ----------
@@ -338,7 +342,7 @@ class Session(SessionNewcomers):
         FramesError
             If the stack has one frame alone, or is constant.
         DeviceError
-            If memory is too short.
+            If the device isn't there, or memory is too short.
         NapariVosError
             If the engine can't be adapted, its weights can't be used, or a round is running.
         """
@@ -360,7 +364,7 @@ class Session(SessionNewcomers):
 
     @property
     def adapted(self) -> AdaptOutcome | None:
-        """What has come of the latest `adapt`; None before, and if an error has ended it."""
+        """What has come of the latest `adapt`; None until it has learned."""
         return None if self._adaptation is None else self._adaptation.outcome
 
     # The folder
