@@ -32,8 +32,49 @@ def test_weights_and_what_was_found_are_written(run, asked, images, prompts, tmp
     assert asked == [[0]]
     assert out.stat().st_size > 0
     assert printed.startswith("Kept: from frame 0 to frame 7 and back, J was ")
-    assert printed.endswith(f"The weights are in '{out}'.\n")
+    assert printed.endswith(f"The weights are in '{out}'; use them with --engine compact.\n")
     assert progress.startswith("  0%  step 0  loss ")
+
+
+@pytest.mark.parametrize("engine", ["compact", "mast"])
+def test_images_are_enough(run, asked, images, prompts, tmp_path, monkeypatch, engine):
+    chosen = []
+    lessons = StackAdaptation._lessons
+
+    def note(self: StackAdaptation, annotated: Any) -> Any:
+        chosen.append(self._choice.name)
+        return lessons(self, annotated)
+
+    monkeypatch.setattr(StackAdaptation, "_lessons", note)
+    monkeypatch.chdir(tmp_path)
+    masks = ("--labels", prompts) if engine == "compact" else ()
+    code, printed, progress = run("train", "adapt", images, *masks, "--minutes", "0.01")
+    assert code == 0, progress
+    assert chosen == [engine]
+    name = f"images-{engine}.safetensors"
+    assert (tmp_path / name).stat().st_size > 0
+    assert printed.endswith(f"The weights are in '{name}'; use them with --engine {engine}.\n")
+
+
+def test_what_was_learned_until_an_error_is_written(
+    run, asked, images, prompts, tmp_path, monkeypatch
+):
+    learn = LineLessons.losses
+    calls = []
+
+    def fail(self, network, batch, generator):
+        calls.append(1)
+        if len(calls) > 28:
+            raise MemoryError
+        return learn(self, network, batch, generator)
+
+    monkeypatch.setattr(LineLessons, "losses", fail)
+    out = tmp_path / "adapted.safetensors"
+    code, printed, progress = run("train", "adapt", images, "--labels", prompts, "-o", out)
+    assert (code, printed) == (2, "")
+    assert out.stat().st_size > 0
+    assert f"The weights are in '{out}'" in progress
+    assert "Memory ran out in step" in progress.splitlines()[-1]
 
 
 def test_two_frames_with_masks_are_compared(
@@ -87,7 +128,9 @@ def test_what_cannot_be_used_is_refused(fails, images, prompts, tmp_path):
     adapt = ("train", "adapt", images)
     assert "ending in .safetensors" in fails(*adapt, "-o", tmp_path / "adapted.pt")
     assert "There is no folder" in fails(*adapt, "-o", tmp_path / "none" / out.name)
-    assert "No object of 25 pixels or more is marked" in fails(*adapt, "-o", out)
+    told = fails(*adapt, "-o", out, "--engine", "compact")
+    assert "No object of 25 pixels or more is marked" in told
+    assert "take the engine 'mast', which learns from the images alone" in told
     assert "can't be adapted" in fails(*adapt, "-o", out, "--engine", "mivos")
     assert not out.exists()
 

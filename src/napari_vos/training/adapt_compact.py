@@ -85,7 +85,8 @@ class CompactLessons:
         if not self._objects:
             raise PromptError(
                 f"No object of {SMALLEST_AREA} pixels or more is marked on '{frames.name}'. The "
-                "compact engine learns from marked frames: paint the objects of at least one."
+                "compact engine learns from marked frames: give masks of at least one, or take "
+                "the engine 'mast', which learns from the images alone."
             )
         self._scenes: list[tuple[Scene, list[Track]]] = []
         self._seeds = count(FIRST_SEED)
