@@ -372,6 +372,16 @@ def test_colour_and_grey_as_the_network_sees_them() -> None:
     assert float(shown(two, "TCYX", bands=True)[1:].abs().max()) > 0.1
 
 
+def test_a_grey_movie_saved_as_colour_is_seen_as_grey() -> None:
+    grey = np.random.default_rng(0).integers(0, 9999, (2, 40, 40), dtype=np.uint16)
+    network = MastSmall().eval()
+    found = [
+        MastFrames(FrameStack(images, axes=axes), network, cache_bytes=0).features(1, 3)
+        for images, axes in ((grey, "TYX"), (np.repeat(grey[..., None], 3, axis=3), "TYXS"))
+    ]
+    assert torch.equal(*found)
+
+
 def test_features_are_kept_within_the_budget() -> None:
     frames, network = FrameStack(np.zeros((9, 64, 64), np.uint8), axes="TYX"), MastSmall().eval()
     size = network.encode(torch.zeros(1, 3, 64, 64)).nbytes

@@ -81,6 +81,13 @@ def test_a_long_stack_is_cut_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(load_movie(stack), whole[2:6])
 
 
+def test_a_grey_movie_saved_as_colour_is_learned_from_as_grey(movie: Movie) -> None:
+    copies = np.repeat(drifting(8)[..., None], 3, axis=3)
+    np.testing.assert_array_equal(load_movie(FrameStack(copies, axes="TYXS")), movie)
+    copies[5, 3, 4, 1] ^= 1 << 15
+    assert load_movie(FrameStack(copies, axes="TYXS")).shape == (8, 3, 48, 48)
+
+
 def test_one_frame_is_refused() -> None:
     with pytest.raises(FramesError, match="'alone' has one frame alone"):
         load_movie(FrameStack(drifting(1), axes="TYX", name="alone"))

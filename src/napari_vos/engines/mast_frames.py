@@ -43,7 +43,8 @@ class MastFrames:
         if features is None:
             weight = self._network.post_convolution.weight
             bands = isinstance(self._network, MastSmall)
-            image = show(spaced(planes_of(self._frames, t), spacing), bands=bands)[None]
+            planes = without_copies(planes_of(self._frames, t))
+            image = show(spaced(planes, spacing), bands=bands)[None]
             features = self._network.encode(image.to(weight.device, weight.dtype))
             self._features.put(name, features, features.nbytes)
         return features
@@ -52,6 +53,15 @@ class MastFrames:
 def planes_of(frames: FrameStack, t: int) -> Tensor:
     """Return the chosen channels of frame `t`, (C, Y, X) float32 from 0 to 1; see `unit_planes`."""
     return torch.from_numpy(unit_planes(frames, t).copy())
+
+
+def without_copies(planes: Tensor) -> Tensor:
+    """Return planes (..., C, Y, X) with a single channel where all are the same.
+
+    A grey movie that was saved as colour is a grey one: it has no colour that could be hidden.
+    """
+    first = planes[..., :1, :, :]
+    return first if torch.equal(planes, first.expand_as(planes)) else planes
 
 
 def spaced(planes: Tensor, spacing: int) -> Tensor:

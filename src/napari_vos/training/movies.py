@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from napari_vos.engines.mast_frames import planes_of, show
+from napari_vos.engines.mast_frames import planes_of, show, without_copies
 from napari_vos.errors import FramesError
 from napari_vos.networks.mast import STRIDE
 
@@ -47,7 +47,7 @@ class Clips(NamedTuple):
 
 
 def load_movie(frames: FrameStack) -> Movie:
-    """Read the frames of a stack to learn from.
+    """Read the frames of a stack to learn from; see `without_copies`.
 
     Raises
     ------
@@ -62,8 +62,9 @@ def load_movie(frames: FrameStack) -> Movie:
     frame_bytes = 2 * len(frames.channels) * frames.shape[0] * frames.shape[1]
     count = min(frames.n_frames, max(2, MOVIE_BYTES // frame_bytes))
     first = (frames.n_frames - count) // 2
-    movie: Movie = np.stack([planes_of(frames, first + t).half().numpy() for t in range(count)])
-    return movie
+    movie = torch.stack([planes_of(frames, first + t).half() for t in range(count)])
+    planes: Movie = without_copies(movie).numpy()
+    return planes
 
 
 def crop_side(movies: Sequence[Movie], most: int) -> int:
