@@ -66,6 +66,7 @@ def test_what_shrinks_in_which_order():
     assert with_less_memory({"config": {"top_k": 50}}) is None
     asked = {
         "memory_profile": "auto",
+        "cache_megabytes": 9,
         "batch_size": 2,
         "tile_side": None,
         "working_scale": "auto",
@@ -74,12 +75,14 @@ def test_what_shrinks_in_which_order():
     while plan := with_less_memory(plan):
         shrunk.append(tuple(plan["config"].values()))
     assert shrunk == [
-        (3, 2, None, "auto"),
-        (3, 1, None, "auto"),
-        (3, 1, 1024, "auto"),
-        (3, 1, 512, "auto"),
-        (3, 1, 256, "auto"),
-        (3, 1, 256, 1.0),
+        (3, 9, 2, None, "auto"),
+        (3, 2, 2, None, "auto"),
+        (3, 0, 2, None, "auto"),
+        (3, 0, 1, None, "auto"),
+        (3, 0, 1, 1024, "auto"),
+        (3, 0, 1, 512, "auto"),
+        (3, 0, 1, 256, "auto"),
+        (3, 0, 1, 256, 1.0),
     ]
     assert with_less_memory({"config": {"batch_size": 1, "working_scale": 2.0}}) is None
 

@@ -107,6 +107,8 @@ def with_less_memory(plan: Mapping[str, Any]) -> dict[str, Any] | None:
     config = plan["config"]
     if config.get("memory_profile", 3) != 3:
         less: dict[str, object] = {"memory_profile": 3}
+    elif config.get("cache_megabytes", 0) > 0:
+        less = {"cache_megabytes": config["cache_megabytes"] // 4}
     elif config.get("batch_size", 1) > 1:
         less = {"batch_size": config["batch_size"] // 2}
     elif config.get("tile_side", 0) is None:
