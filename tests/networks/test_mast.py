@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from napari_vos.networks.mast import (
     STRIDE,
@@ -26,6 +30,7 @@ from napari_vos.networks.mast.correlation import correlate
 from napari_vos.networks.mast.reading import estimate_offset
 from napari_vos.networks.mast.schedule import dilation_at
 from napari_vos.networks.mast.windows import MovedWindows
+from napari_vos.networks.memory import CHUNK_ENTRIES
 from tests.golden import (
     assert_near,
     golden_arrays,
@@ -371,3 +376,43 @@ def test_gradients_reach_the_features_of_all_frames() -> None:
         each.requires_grad_()
     read(query, references, radius=2).square().sum().backward()
     assert all(each.grad is not None and float(each.grad.abs().max()) > 1e-3 for each in features)
+
+
+class Held(TorchDispatchMode):
+    """Counts the bytes of all tensors that are made, while they live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for each in tree_leaves(made):
+            if isinstance(each, Tensor):
+                self._count(each.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage._cdata not in self._known:
+            self._known.add(storage._cdata)
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, storage._cdata, storage.nbytes())
+
+    def _forget(self, name: int, n_bytes: int) -> None:
+        self._known.remove(name)
+        self.now -= n_bytes
+
+
+@torch.no_grad()
+def test_reading_a_large_frame_takes_bounded_memory() -> None:
+    # As a frame of 2048 x 2048 with features 2 pixels apart; nothing is computed on "meta".
+    features = torch.empty((1, 32, 1024, 1024), device="meta")
+    labels = torch.empty((1, 3, 1024, 1024), dtype=torch.int64, device="meta")
+    shares = torch.empty((1, 3, 1024, 1024), device="meta")
+    references = [Reference(features, labels, gap, shares) for gap in (60, 20, 5, 3, 1)]
+    with Held() as held:
+        next(read_labels(features, references, 301, radius=6, top_k=16, nearness=0.05))
+    tables = len(references) * (features.nbytes + labels.nbytes + shares.nbytes)
+    assert tables < held.peak < 2 * tables + 16 * CHUNK_ENTRIES < 2e9
