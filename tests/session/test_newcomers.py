@@ -107,6 +107,31 @@ def test_confirmed_objects_gain_confidence_once(session, blocks, eyes):
     assert session.confidence == new
 
 
+def test_objects_are_confirmed_before_newcomers_are_accepted(frames, factory, blocks, eyes):
+    eyes.shown = {5: blocks(o1=(2, 9), o2=(15, 20))}
+    with Session(frames) as session:
+        session.add_mask(0, blocks(o7=(2, 2)))
+        session.run()
+        old = session.confidence
+        survey = session.find_newcomers()
+        session.confirm_objects(survey)
+        sure = session.confidence
+        assert sure[5, 7] == pytest.approx(old[5, 7] + 0.8 * (1 - old[5, 7]))
+        assert session.object_ids == (7,)
+        # Once, whatever is found or accepted afterwards.
+        session.confirm_objects(session.find_newcomers(score=0.3))
+        session.add_newcomers(survey)
+        assert session.confidence[5, 7] == sure[5, 7]
+        session.undo()
+        session.undo()
+        assert session.confidence == old
+        # Nobody has said what becomes of the newcomers of these frames.
+        session.redo()
+        list(session.follow_newcomers())
+        assert session.object_ids == (7, 8)
+        assert session.replay().identical
+
+
 @pytest.mark.parametrize(("shift", "is_new"), [(1, False), (2, False), (3, True)])
 def test_explained_is_what_objects_cover(session, blocks, eyes, shift, is_new):
     session.add_mask(0, blocks(o7=(2, 2)))

@@ -28,6 +28,7 @@ class Eyes:
         self.fake = fake
         self.looked: list[int] = []
         self.asked: list[dict[str, Any]] = []
+        self.shown: np.ndarray | None = None  # labels (T, Y, X) to see instead
 
     def __call__(self, name: str, frames: Any, **arguments: Any) -> Eyes:
         self.asked.append(arguments)
@@ -39,6 +40,11 @@ class Eyes:
         return self
 
     def instances(self, *, score: float, overlap: float) -> FrameInstances:
+        if self.shown is not None:
+            ids, labels = np.unique(self.shown[self.looked[-1]], return_inverse=True)
+            scores = np.full(len(ids) - 1, 0.9, np.float32)
+            labels = labels.reshape(SHAPE).astype(np.uint16)
+            return FrameInstances(labels, scores, scores.astype(int), np.zeros((len(scores), 4)))
         is_there = self.looked[-1] >= 5 and score < 0.9
         corners = {"o1": (7, 20 + self.looked[-1]), "o2": (19, 4)} if is_there else {}
         n = len(corners)
@@ -119,6 +125,27 @@ def test_newcomers_are_followed_within_the_chosen_frames(window: Any, eyes: Eyes
     assert eyes.looked == [0, 5]
     assert all({1, 7, 8} <= ids for ids in window.ids_by_frame[:7])
     assert window.ids_by_frame[7:] == [set()] * 5
+
+
+@pytest.mark.parametrize("mode", ["suggest", "automatic"])
+def test_objects_are_confirmed_though_there_are_no_newcomers(
+    window: Any, eyes: Eyes, mode: str
+) -> None:
+    window.press("propagate")
+    window.finish()
+    session = window.widget._chosen.aim().session
+    old, eyes.shown = session.confidence, np.asarray(session.labels[:])
+    window.press("undo")
+    window.finish()
+    window.widget.newcomers.mode.value = mode
+    window.press("propagate")
+    finish_twice(window)
+    assert session.object_ids == (1, 7)
+    assert session.confidence[5, 7] == pytest.approx(old[5, 7] + 0.9 * (1 - old[5, 7]), abs=1e-3)
+    assert session.confidence[4, 7] == old[4, 7]
+    window.press("undo")
+    window.finish()
+    assert session.confidence == old
 
 
 def test_off_and_the_button(window: Any, eyes: Eyes, tmp_path: Path) -> None:

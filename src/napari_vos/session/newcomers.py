@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import reduce
 from operator import add
@@ -59,13 +59,27 @@ def add_newcomers(ledger: Ledger, survey: Survey) -> frozenset[int]:
             by_frame.setdefault(each.t, []).append(own)
     masks = {t: _paint(newcomers, ledger.labels(t)) for t, newcomers in by_frame.items()}
     scores = {each.object_id: each.score for some in by_frame.values() for each in some}
-    old = checked_frames(ledger, survey.said)
+    return _write(ledger, survey.frames, masks, scores, _sure(ledger, survey), survey.said)
+
+
+def confirm_objects(ledger: Ledger, survey: Survey) -> frozenset[int]:
+    """Let what detection confirms gain confidence, once; return the frames that change.
+
+    No frame counts as checked: nothing was said of its newcomers.
+    """
+    sure = _sure(ledger, survey)
+    return _write(ledger, (), {}, {}, sure, survey.said) if sure else frozenset()
+
+
+def _sure(ledger: Ledger, survey: Survey) -> dict[int, dict[int, float]]:
+    """Return the new confidence, by frame and id, of objects that weren't confirmed before."""
+    old = _confirmed_before(ledger, survey.said.get("detector"))
     sure: dict[int, dict[int, float]] = {}
     for (t, i), certainty in survey.confirmed.items():
-        if t not in old and i in ledger.index(t).entries:
+        if (t, i) not in old and i in ledger.index(t).entries:
             confidence = ledger.index(t).entries[i].confidence
             sure.setdefault(t, {})[i] = confidence + (1 - confidence) * certainty
-    return _write(ledger, survey.frames, masks, scores, sure, survey.said)
+    return sure
 
 
 def repeat_newcomers(
@@ -127,13 +141,29 @@ def _write(
 
 def checked_frames(ledger: Ledger, said: Mapping[str, object]) -> set[int]:
     """Return the frames that were looked at in the same way since the user's last word."""
-    checked: set[int] = set()
+    return {t for line in _searches(ledger, said) for t in line["frames"]}
+
+
+def _confirmed_before(ledger: Ledger, detector: object) -> set[tuple[int, int]]:
+    """Return what a detector has confirmed since the user's last word: frames and ids.
+
+    It counts once, however the thresholds and the frames to look at have changed.
+    """
+    return {
+        (int(t), int(i))
+        for line in _searches(ledger, {"detector": detector})
+        for t, raised in line["sure"].items()
+        for i in raised
+    }
+
+
+def _searches(ledger: Ledger, said: Mapping[str, object]) -> Iterator[Line]:
+    """Yield the lines of searches of which this can be said, since the user's last word."""
     for line, _ in reversed(ledger.history.steps):
         if line["action"] not in _OWN:
-            break
+            return
         if line["action"] == "add_newcomers" and all(line[key] == said[key] for key in said):
-            checked.update(line["frames"])
-    return checked
+            yield line
 
 
 def is_settled(ledger: Ledger, t: int) -> bool:
@@ -284,6 +314,18 @@ class SessionNewcomers(SessionLineage):
         """
         if survey.frames:
             self._act(lambda: add_newcomers(self._ledger, survey))
+
+    def confirm_objects(self, survey: Survey) -> None:
+        """Let objects that detection confirms gain confidence, in one step that can be undone.
+
+        As in `add_newcomers`, but of newcomers nothing is said: their frames aren't done with.
+
+        Parameters
+        ----------
+        survey
+            What `find_newcomers` has found.
+        """
+        self._act(lambda: confirm_objects(self._ledger, survey))
 
     def _unsettled(self, search: Search, frames: tuple[int, int] | None) -> list[int]:
         chosen = self._check_range(frames)[:: search.every]

@@ -178,18 +178,23 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
 
     def _suggest(self) -> None:
         prepare = self._prepared()
+        confirms = Mode(self.mode.value) is not Mode.OFF
         found: list[Survey] = []
 
         def look(session: Session) -> Generator[Progress]:
             search = prepare(session)
+            seen = Survey((), (), {}, {})
             n_frames = len(session.frames_to_survey(search))
             for index, survey in enumerate(session.survey(search), 1):
-                found.append(survey)
+                seen += survey
                 yield Progress(survey.frames[0], (), {}, index, n_frames)
+            if confirms:
+                session.confirm_objects(seen)
+            found.append(seen)
 
         def show(aim: Aim) -> None:
             self._forget()
-            survey = sum(found, Survey((), (), {}, {}))
+            [survey] = found
             count = len(survey.newcomers)
             if count:
                 self._suggestions = Suggestions(self._viewer, aim.image, survey)
