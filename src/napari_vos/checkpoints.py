@@ -151,6 +151,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def content_of(weights: str | Path | None) -> str | None:
+    """Return the hash of a weights file; None if the name is another one.
+
+    Trained again into the same folder, a file has other weights under the same name.
+    """
+    return None if weights is None or not Path(weights).is_file() else sha256_of(Path(weights))
+
+
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read tensors by key from safetensors or a pickle of tensors alone.
 

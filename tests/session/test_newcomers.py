@@ -281,6 +281,16 @@ def test_the_detector_is_chosen_and_told_the_size_of_cells(session, blocks, eyes
     assert eyes.asked[-1]["weights"] == "published.pth"
 
 
+def test_a_detector_that_was_trained_again_is_loaded_again(session, blocks, eyes, tmp_path):
+    session.add_mask(0, blocks(o7=(2, 2)))
+    weights = tmp_path / "cells.safetensors"
+    for content, n_loaded in ((b"old", 1), (b"old", 1), (b"new", 2)):
+        weights.write_bytes(content)
+        session.choose_detector(weights=weights)
+        session.find_newcomers()
+        assert len(eyes.asked) == n_loaded
+
+
 def test_following_again_looks_for_cells_of_the_same_size(frames, factory, blocks, eyes, tmp_path):
     large = np.repeat(np.repeat(blocks(o1=(4, 8)), 2, axis=0), 2, axis=1)[: frames.shape[0], :40]
     eyes.shown = {5: large}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,6 +145,20 @@ def test_a_range_and_all_frames(window: Window) -> None:
     form.score.value = 0.7
     window.finish()
     assert window.counts == [1] * 12
+
+
+def test_weights_under_the_same_name_are_looked_with_again(window: Window, tmp_path: Path) -> None:
+    weights = tmp_path / "cells.safetensors"
+    window.widget.form.weights.value = weights
+    for content, n_looks in ((b"old", 1), (b"old", 1), (b"new", 2)):
+        weights.write_bytes(content)
+        window.press("detect")
+        assert window.finish() is Finish.COMPLETED
+        assert window.looked == [5] * n_looks
+        assert len(window.layers) == n_looks
+    window.widget.form.score.value = 0.7
+    window.finish()
+    assert [int(layer.data[5].max()) for layer in window.layers] == [2, 1]
 
 
 def test_a_slider_that_moves_during_a_search_counts_for_all_frames(window: Window) -> None:

@@ -42,10 +42,11 @@ class Thresholds:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The instances of a frame."""
+    """The instances of a frame, and the hash of the weights file that was named."""
 
     t: int
     instances: FrameInstances
+    weights: str | None
 
 
 class Sight:
@@ -62,8 +63,7 @@ class Sight:
     def __init__(self, image: ImageSnapshot, options: DetectorOptions) -> None:
         self.image = image
         self.options = options
-        self._detector: Detector | None = None
-        self._seen: ByteCache[RawDetections] = ByteCache(MEMORY)
+        self._forget()
 
     def fits(self, image: ImageSnapshot, options: DetectorOptions) -> bool:
         """Return whether these are its own images and options."""
@@ -72,11 +72,19 @@ class Sight:
     def look(self, frames: Iterable[int], thresholds: Callable[[], Thresholds]) -> Generator[Found]:
         """Yield the instances of frames, looking at those that haven't been seen.
 
+        All is forgotten if the weights file isn't as it was.
+
         Raises
         ------
         NapariVosError
             If images, weights or device can't be used.
         """
+        # Here and not above, since it loads torch.
+        from napari_vos.checkpoints import content_of
+
+        weights = content_of(self.options.weights)
+        if weights != self._weights:
+            self._forget(weights)
         for t in frames:
             raw = self._seen.get(str(t))
             if raw is None:
@@ -87,13 +95,25 @@ class Sight:
                     )
                 raw = self._detector.detect(t)
                 self._seen.put(str(t), raw, raw.nbytes)
-            yield Found(t, raw.instances(**vars(thresholds())))
+            yield self._found(t, raw, thresholds)
 
     def look_again(
         self, frames: Iterable[int], thresholds: Callable[[], Thresholds]
     ) -> Generator[Found]:
         """Yield the instances of those frames whose raw detections are kept."""
-        return self.look((t for t in frames if self._seen.get(str(t)) is not None), thresholds)
+        for t in frames:
+            raw = self._seen.get(str(t))
+            if raw is not None:
+                yield self._found(t, raw, thresholds)
+
+    def _found(self, t: int, raw: RawDetections, thresholds: Callable[[], Thresholds]) -> Found:
+        return Found(t, raw.instances(**vars(thresholds())), self._weights)
+
+    def _forget(self, weights: str | None = None) -> None:
+        """Begin with weights of this hash."""
+        self._weights = weights
+        self._detector: Detector | None = None
+        self._seen: ByteCache[RawDetections] = ByteCache(MEMORY)
 
     def combination(self, t: int, label: int, thresholds: Thresholds) -> Generator[Combination]:
         """Yield how the mask of an instance is made.

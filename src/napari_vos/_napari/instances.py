@@ -29,11 +29,14 @@ class InstanceLayer:
         Where to show them.
     image
         The images.
+    weights
+        Hash of the weights file that finds them.
     """
 
-    def __init__(self, viewer: ViewerModel, image: ImageSnapshot) -> None:
+    def __init__(self, viewer: ViewerModel, image: ImageSnapshot, weights: str | None) -> None:
         self._viewer = viewer
         self._image = image
+        self.weights = weights
         self._found: dict[int, FrameInstances] = {}
         self.is_ours = True
         self.layer = Labels(

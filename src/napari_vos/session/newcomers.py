@@ -198,7 +198,7 @@ class SessionNewcomers(SessionLineage):
         default = EngineChoice(DETECTOR).to_json()
         named = ledger.folder.about.get("detector", default)
         self._detector_choice = EngineChoice.from_json(named)
-        self._detector: tuple[EngineChoice, Detector] | None = None
+        self._detector: tuple[tuple[EngineChoice, str | None], Detector] | None = None
 
     @property
     def newcomers(self) -> dict[int, int]:
@@ -333,13 +333,17 @@ class SessionNewcomers(SessionLineage):
 
     def _make_detector(self) -> Detector:
         """Return the detector; "cells" is told how large the user's objects are by now."""
+        # Here and not above, since it loads torch.
+        from napari_vos.checkpoints import content_of
+
         choice = self._detector_choice
         if choice.name == "cells" and choice.config is None:
             diameter = self._typical_diameter()
             if diameter is not None:
                 choice = replace(choice, config=CellsConfig(max(_SMALLEST, diameter)))
-        if self._detector is None or self._detector[0] != choice:
-            self._detector = choice, choice.create_detector(self.frames)
+        wanted = choice, content_of(choice.weights)
+        if self._detector is None or self._detector[0] != wanted:
+            self._detector = wanted, choice.create_detector(self.frames)
         return self._detector[1]
 
     def _typical_diameter(self) -> float | None:

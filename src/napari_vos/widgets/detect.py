@@ -136,10 +136,10 @@ class DetectWidget(Container):  # type: ignore[type-arg]
         return self.search is not None and self.search.is_running
 
     def _show(self, found: Found) -> None:
-        if self._results is None and self._sight is not None:
-            self._results = InstanceLayer(self._viewer, self._sight.image)
-        if self._results is None:
+        if self._sight is None:
             return
+        if self._results is None or self._results.weights != found.weights:
+            self._results = InstanceLayer(self._viewer, self._sight.image, found.weights)
         self._results.show(found)
         if not self._is_again:
             self.bar.value += 1
