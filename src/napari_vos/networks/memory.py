@@ -24,7 +24,7 @@ def read_memory(
     its `top_k` best memory positions over all memory frames together, and
     their softmax weighs the values (space-time memory with top-k reading,
     Cheng et al., MiVOS, CVPR 2021, section 3.2). Query positions are read in
-    chunks, so that what it takes grows with N + Q and not with N · Q.
+    parts, so that what it takes grows with N + Q and not with N · Q.
 
     Parameters
     ----------
@@ -47,17 +47,29 @@ def read_memory(
     key = memory_key.float()  # a softmax of affinities in half precision is far off
     query = query_key.transpose(1, 2).float() / math.sqrt(depth)
     values = memory_value.transpose(1, 2).contiguous()
-    top_k = positions if top_k is None else min(top_k, positions)
-    entries = batch * (positions + (top_k * values.shape[2] if top_k < positions else 0))
+    if top_k is None or top_k >= positions:
+        return _attend(query, key.transpose(1, 2), values).transpose(1, 2)
+    entries = batch * (positions + top_k * values.shape[2])
     read = []
     for chunk in torch.split(query, max(1, CHUNK_ENTRIES // entries), dim=1):
-        affinity = chunk @ key
-        if top_k == positions:
-            read.append(torch.softmax(affinity, dim=-1).to(values.dtype) @ values)
-        else:
-            best, index = affinity.topk(top_k, dim=-1, sorted=False)
-            read.append(weighted_sum(torch.softmax(best, dim=-1).to(values.dtype), index, values))
+        best, index = (chunk @ key).topk(top_k, dim=-1, sorted=False)
+        read.append(weighted_sum(torch.softmax(best, dim=-1).to(values.dtype), index, values))
     return torch.cat(read, dim=1).transpose(1, 2)
+
+
+def _attend(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
+    """Return the softmax of all affinities (B, Q, N) times the values, (B, Q, V).
+
+    The kernel that never holds all affinities wants rows that lie in one piece and depths
+    that are the same; the smaller one is filled up with zeros.
+    """
+    depth = max(key.shape[2], values.shape[2])
+    filled = (
+        functional.pad(part.float(), (0, depth - part.shape[2])).contiguous()[:, None]
+        for part in (query, key, values)
+    )
+    read = functional.scaled_dot_product_attention(*filled, scale=1.0)[:, 0]
+    return read[..., : values.shape[2]].to(values.dtype)
 
 
 def attend_differences(memory_key: Tensor, query_key: Tensor, differences: Tensor) -> Tensor:
