@@ -63,7 +63,9 @@ class Sight:
     def __init__(self, image: ImageSnapshot, options: DetectorOptions) -> None:
         self.image = image
         self.options = options
-        self._forget()
+        self._weights: str | None = None
+        self._detector: Detector | None = None
+        self._seen: ByteCache[RawDetections] = ByteCache(MEMORY)
 
     def fits(self, image: ImageSnapshot, options: DetectorOptions) -> bool:
         """Return whether these are its own images and options."""
@@ -84,7 +86,7 @@ class Sight:
 
         weights = content_of(self.options.weights)
         if weights != self._weights:
-            self._forget(weights)
+            self._weights, self._detector, self._seen = weights, None, ByteCache(MEMORY)
         for t in frames:
             raw = self._seen.get(str(t))
             if raw is None:
@@ -108,12 +110,6 @@ class Sight:
 
     def _found(self, t: int, raw: RawDetections, thresholds: Callable[[], Thresholds]) -> Found:
         return Found(t, raw.instances(**vars(thresholds())), self._weights)
-
-    def _forget(self, weights: str | None = None) -> None:
-        """Begin with weights of this hash."""
-        self._weights = weights
-        self._detector: Detector | None = None
-        self._seen: ByteCache[RawDetections] = ByteCache(MEMORY)
 
     def combination(self, t: int, label: int, thresholds: Thresholds) -> Generator[Combination]:
         """Yield how the mask of an instance is made.
