@@ -15,6 +15,7 @@ class FakeDetector:
     """Finds one instance on each frame, at the frame's column, and more if the score is low."""
 
     plan = {"engine": "fake"}  # noqa: RUF012
+    kinds: set[tuple[int, ...] | None] = set()  # noqa: RUF012
 
     def __init__(self, frames) -> None:
         self.shape = frames.shape
@@ -23,8 +24,9 @@ class FakeDetector:
         self.t = t
         return self
 
-    def instances(self, *, score, overlap):
+    def instances(self, *, score, overlap, kind):
         assert overlap == 0.4
+        self.kinds.add(kind)
         labels = np.zeros(self.shape, np.uint16)
         labels[2, self.t] = 1
         n_instances = 1
@@ -58,6 +60,19 @@ def test_frames_are_segmented_each_by_itself(detector, run_json, images, tmp_pat
     assert result["instances"] == [1] * 8
     cells = run_json("segment", images, "-o", output, "--diameter", 20, *common[-2:], "--overwrite")
     assert cells["instances"] == [2] * 8
+
+
+def test_classes_of_published_models(detector, run_json, fails, images, tmp_path):
+    common = ("segment", images, "-o", tmp_path / "instances.tif", *OFFICIAL, "--overlap", 0.4)
+    for options, kinds in (((), None), (("--classes", "cat, teddy bear"), (15, 77))):
+        FakeDetector.kinds.clear()
+        run_json(*common, *options, "--overwrite")
+        assert FakeDetector.kinds == {kinds}
+    message = fails(*common, "--classes", "cat,teddy", "--overwrite")
+    assert "no class 'teddy'" in message
+    assert "teddy bear" in message
+    told = fails("segment", images, "-o", tmp_path / "cells.tif", "--classes", "cat")
+    assert "--classes is for the detector 'yolact'" in told
 
 
 def test_what_is_there_is_not_replaced(detector, fails, images, tmp_path):

@@ -101,7 +101,10 @@ def test_one_class_alone() -> None:
     second = raw.instances(score=0.3, overlap=0.5, kind=1)
     assert second.scores.tolist() == pytest.approx([0.9, 0.5])
     assert second.classes.tolist() == [1, 1]
-    assert not raw.instances(score=0, overlap=0.5, kind=7).labels.any()
+    both = raw.instances(score=0.3, overlap=0.5, kind=(0, 1))
+    assert both.scores.tolist() == raw.instances(score=0.3, overlap=0.5).scores.tolist()
+    with pytest.raises(NapariVosError, match=r"Class 7 is looked for.*the classes 0 to 1"):
+        raw.instances(score=0, overlap=0.5, kind=7)
 
 
 def test_an_empty_mask_is_no_instance() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -23,6 +24,7 @@ from napari_vos.cli.options import (
     report,
 )
 from napari_vos.configs import CellsConfig
+from napari_vos.engines.coco import CLASSES
 from napari_vos.errors import NapariVosError
 
 if TYPE_CHECKING:
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 
     from napari_vos.engines.base import Detector
     from napari_vos.frames import FrameStack
+
+
+class Thresholds(NamedTuple):
+    """What counts as an instance; see `RawDetections.instances`."""
+
+    score: float
+    overlap: float
+    kind: tuple[int, ...] | None
 
 
 def segment(
@@ -55,6 +65,13 @@ def segment(
         float,
         typer.Option(min=0, max=1, help="Of two that overlap (IoU) more the worse is left out."),
     ] = 0.5,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,…",
+            help="Of the 80 classes that published models know, such as cat,dog; all if not given.",
+        ),
+    ] = None,
     frames: Frames = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -75,6 +92,7 @@ def segment(
 
     stack = open_frames(images, axes=axes, channels=parse_channels(channels))
     chosen = parse_frames(frames, stack.n_frames)
+    kinds = _kinds(detector, classes)
     finder = create_detector(
         detector,
         stack,
@@ -83,7 +101,7 @@ def segment(
         device=device,
         precision=precision,
     )
-    found = _Found(finder, stack, chosen, score, overlap)
+    found = _Found(finder, stack, chosen, Thresholds(score, overlap, kinds))
     write_labels(output, found, overwrite=overwrite)
     found.bar.close()
     n_instances = sum(found.counts)
@@ -111,26 +129,44 @@ def _config(detector: str, diameter: float | None) -> CellsConfig | None:
     return CellsConfig(diameter=diameter)
 
 
+def _kinds(detector: str, classes: str | None) -> tuple[int, ...] | None:
+    if classes is None:
+        return None
+    if detector != "yolact":
+        raise NapariVosError(
+            f"--classes is for the detector 'yolact', and this run is with '{detector}'. Leave it "
+            "away."
+        )
+    names = [name.strip() for name in classes.split(",")]
+    for name in names:
+        if name not in CLASSES:
+            near = get_close_matches(name, CLASSES)
+            raise NapariVosError(
+                f"There is no class '{name}' in --classes; expected some of "
+                f"{', '.join(near or CLASSES)}."
+            )
+    return tuple(CLASSES.index(name) for name in names)
+
+
 class _Found:
     """Labels of a stack that are made as they are read, in order."""
 
     dtype = np.dtype(np.uint16)
 
     def __init__(
-        self, detector: Detector, stack: FrameStack, frames: range, score: float, overlap: float
+        self, detector: Detector, stack: FrameStack, frames: range, thresholds: Thresholds
     ) -> None:
         self.counts: list[int] = []
         self.shape = (stack.n_frames, *stack.shape)
         self._detector = detector
         self._frames = frames
-        self._score = score
-        self._overlap = overlap
+        self._thresholds = thresholds
         self._name = Path(stack.name).name
 
     def __getitem__(self, t: int) -> NDArray[np.uint16]:
         if t not in self._frames:
             return np.zeros(self.shape[1:], self.dtype)
-        instances = self._detector.detect(t).instances(score=self._score, overlap=self._overlap)
+        instances = self._detector.detect(t).instances(**self._thresholds._asdict())
         self.counts.append(len(instances.scores))
         self.bar.update()
         return instances.labels

@@ -6,9 +6,9 @@ layers nor rounds nor undo, and can be closed at any yield.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -230,6 +230,10 @@ class Combination(NamedTuple):
     mask: NDArray[np.float32]
 
 
+Kind: TypeAlias = int | Collection[int] | None
+"""A class of the detector's weights, from 0, or several; None for all."""
+
+
 class RawDetections(Protocol):
     """What a detector has seen on a frame: thresholds are applied without looking again."""
 
@@ -238,7 +242,7 @@ class RawDetections(Protocol):
         """Main memory it takes, about."""
         ...
 
-    def instances(self, *, score: float, overlap: float, kind: int | None = None) -> FrameInstances:
+    def instances(self, *, score: float, overlap: float, kind: Kind = None) -> FrameInstances:
         """Return the instances these thresholds leave.
 
         Parameters
@@ -249,12 +253,17 @@ class RawDetections(Protocol):
             In [0, 1]: of two whose boxes overlap (IoU) more the better is kept,
             and so it is if better ones cover more of a mask.
         kind
-            The class to look for; None for all.
+            The class to look for, or several; None for all.
+
+        Raises
+        ------
+        NapariVosError
+            If the weights know no such class.
         """
         ...
 
     def combination(
-        self, label: int, *, score: float, overlap: float, kind: int | None = None
+        self, label: int, *, score: float, overlap: float, kind: Kind = None
     ) -> Combination:
         """Return how a mask is made; `label` is one that `instances` gives at these thresholds."""
         ...

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from napari_vos.engines.base import Combination, FrameInstances, RawDetections
+from napari_vos.engines.base import Combination, FrameInstances, Kind, RawDetections
 from napari_vos.metrics.instances import find_overlaps
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class TiledDetections:
         return sum(raw.nbytes for raw in self.seen)
 
     def instances(
-        self, *, score: float = 0.3, overlap: float = 0.5, kind: int | None = None
+        self, *, score: float = 0.3, overlap: float = 0.5, kind: Kind = None
     ) -> FrameInstances:
         """Return what these thresholds leave; see `RawDetections.instances`.
 
@@ -105,7 +105,7 @@ class TiledDetections:
         )
 
     def combination(
-        self, label: int, *, score: float, overlap: float, kind: int | None = None
+        self, label: int, *, score: float, overlap: float, kind: Kind = None
     ) -> Combination:
         """Return how the most certain part of a mask is made; see `RawDetections.combination`."""
         _, shown = self._find(score, overlap, kind)
@@ -114,7 +114,7 @@ class TiledDetections:
         return seen.combination(part.number, score=score, overlap=overlap, kind=kind)
 
     def _find(
-        self, score: float, overlap: float, kind: int | None
+        self, score: float, overlap: float, kind: Kind
     ) -> tuple[NDArray[np.uint16], list[_Part]]:
         """Return labels 1 to V, and the most certain part of each of these instances."""
         found = [raw.instances(score=score, overlap=overlap, kind=kind) for raw in self.seen]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_vos.engines.base import Combination, FrameInstances
+from napari_vos.engines.base import Combination, FrameInstances, Kind
+from napari_vos.errors import NapariVosError
 from napari_vos.networks.yolact import (
     Candidates,
     Detections,
@@ -57,7 +58,7 @@ class YolactDetections:
         return sum(values.nbytes for values in (self.prototypes, *self.candidates))
 
     def instances(
-        self, *, score: float = 0.3, overlap: float = 0.5, kind: int | None = None
+        self, *, score: float = 0.3, overlap: float = 0.5, kind: Kind = None
     ) -> FrameInstances:
         """Return what these thresholds leave; see `RawDetections.instances`."""
         found, _, labels = self._find(score, overlap, kind)
@@ -67,7 +68,7 @@ class YolactDetections:
         )
 
     def combination(
-        self, label: int, *, score: float, overlap: float, kind: int | None = None
+        self, label: int, *, score: float, overlap: float, kind: Kind = None
     ) -> Combination:
         """Return how a mask is made; see `RawDetections.combination`."""
         found, masks, _ = self._find(score, overlap, kind)
@@ -79,13 +80,14 @@ class YolactDetections:
 
     @torch.inference_mode()
     def _find(
-        self, score: float, overlap: float, kind: int | None
+        self, score: float, overlap: float, kind: Kind
     ) -> tuple[Detections, Tensor, NDArray[np.uint16]]:
         """Return the visible instances, their small masks, and the labels they come to."""
         candidates = self.candidates
         if kind is not None:
+            kinds = _checked(kind, candidates.scores.shape[1])
             wanted = torch.zeros_like(candidates.scores)
-            wanted[:, kind : kind + 1] = candidates.scores[:, kind : kind + 1]
+            wanted[:, kinds] = candidates.scores[:, kinds]
             candidates = candidates._replace(scores=wanted)
         detections = suppress_across_classes(
             candidates,
@@ -119,3 +121,14 @@ class YolactDetections:
 
     def _chunk(self) -> int:
         return max(1, CHUNK_PIXELS // (self.size[0] * self.size[1]))
+
+
+def _checked(kind: int | Collection[int], n_classes: int) -> list[int]:
+    kinds = [kind] if isinstance(kind, int) else sorted(kind)
+    unknown = [each for each in kinds if not 0 <= each < n_classes]
+    if unknown:
+        raise NapariVosError(
+            f"Class {unknown[0]} is looked for, and the weights know the classes 0 to "
+            f"{n_classes - 1}. Choose one of these, or all, or other weights."
+        )
+    return kinds
