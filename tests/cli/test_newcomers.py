@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from napari_vos.engines.base import FrameInstances
+from napari_vos.session.survey import Search
 
 SHAPE = (24, 40)
 
@@ -21,6 +22,7 @@ class Eyes:
     def __init__(self, fake):
         self.fake = fake
         self.asked = []
+        self.scores = set()
 
     def __call__(self, name, frames, **arguments):
         self.asked.append({"name": name, **arguments})
@@ -31,6 +33,7 @@ class Eyes:
         return self
 
     def instances(self, *, score, overlap):
+        self.scores.add(score)
         corners = {"o1": (2, 2 + self.t + self.t // 2)}
         if self.t >= 4:
             corners["o2"] = (18, 20 + self.t)
@@ -125,7 +128,16 @@ def test_the_detector(run_json, arguments, eyes):
     assert eyes.asked[-1]["weights"] == "published.pth"
 
 
+def test_how_certain_newcomers_must_be(run_json, arguments, eyes):
+    run_json(*arguments)
+    assert eyes.scores == {Search.score}
+    eyes.scores.clear()
+    run_json(*arguments, "--detector-score", 0.7)
+    assert eyes.scores == {0.7}
+
+
 def test_bad_input(fails, arguments):
+    assert "--detector-score" in fails(*arguments, "--detector-score", 7)
     assert "greater than or equal to 1" in fails(*arguments[:-1], 0)
     assert "'--newcomers'" in fails(*arguments[:-1], "often")
 

@@ -96,6 +96,9 @@ def propagate(
     detector_weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="Its weights; the shipped ones if not.")
     ] = None,
+    detector_score: Annotated[
+        float, typer.Option(min=0, max=1, help="What is less certain is no newcomer.")
+    ] = 0.4,
     frames: Frames = None,
     engine: Engine = "compact",
     weights: Weights = None,
@@ -158,7 +161,8 @@ def propagate(
             opened.choose_detector(
                 detector, weights=detector_weights, device=device, precision=precision
             )
-            n_done = _run(opened, opened.follow_newcomers(every=newcomers, frames=chosen))
+            steps = opened.follow_newcomers(every=newcomers, frames=chosen, score=detector_score)
+            n_done = _run(opened, steps)
         seconds = time.perf_counter() - started
         if accept_parents:
             proposed = {each.child: each.parent for each in opened.propose_parents()}
