@@ -24,7 +24,7 @@ LOSS = "loss"
 
 _ABOUT = (
     "Teaches the engine chosen in Propagate what this movie looks like: 'mast' from images "
-    "alone, 'compact' from painted frames. With two of these, what makes masks worse isn't kept."
+    "alone, 'compact' from painted frames. What makes the masks of these worse isn't kept."
 )
 
 
