@@ -173,7 +173,8 @@ def test_parents_tracks_and_export(window: Any, eyes: Eyes, tmp_path: Path) -> N
     window.press("propagate")
     window.finish()
     press(window, "propose")
-    assert panel.parents.value == "Nothing begins beside an end."
+    assert window.widget.status.value == "Nothing begins beside an end."
+    assert panel.parents.native.isHidden()
     assert not panel.accept_parents.enabled
     session = widget._chosen.aim().session
     session.end_object(1, 4)
@@ -182,10 +183,18 @@ def test_parents_tracks_and_export(window: Any, eyes: Eyes, tmp_path: Path) -> N
     labels[0:3, left : left + 4], labels[5:9, left : left + 4] = 8, 9
     session.add_mask(4, labels)
     press(window, "propose")
-    assert panel.parents.value == "8 and 9 from 1"
+    assert not panel.parents.native.isHidden()
+    assert panel.parents.value == [(8, 1), (9, 1)]
+    panel.parents.value = [(9, 1)]
+    press(window, "accept_parents")
+    assert session.parents == {9: 1}
+    assert window.widget.status.value == "1 parent is accepted."
+    assert panel.parents.native.isHidden()
+    press(window, "propose")
+    assert panel.parents.value == [(8, 1)]
     press(window, "accept_parents")
     assert session.parents == {8: 1, 9: 1}
-    assert panel.parents.value == ""
+    assert not panel.accept_parents.enabled
     press(window, "tracks")
     press(window, "tracks")
     [layer] = [layer for layer in viewer.layers if isinstance(layer, Tracks)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from magicgui.widgets import (
     FileEdit,
     FloatSlider,
     PushButton,
+    Select,
     SpinBox,
 )
 from qtpy.QtCore import QTimer
@@ -26,7 +27,7 @@ from napari_vos._napari.tracks import show_tracks
 from napari_vos.session import Finish, Progress, Session
 from napari_vos.session.survey import Search, Survey
 from napari_vos.widgets.form import chosen_path
-from napari_vos.widgets.layout import make_row, make_text
+from napari_vos.widgets.layout import make_row
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -103,7 +104,7 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
             text="Propose parents", tooltip="List objects that begin beside one that has ended."
         )
         self.accept_parents = PushButton(
-            text="Accept parents", tooltip="Accept all parents that are listed."
+            text="Accept parents", tooltip="Accept the parents that are chosen in the list."
         )
         self.tracks = PushButton(
             text="Show tracks", tooltip="Show tracks with their accepted parents as a layer."
@@ -112,7 +113,12 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
             text="Export tracks…",
             tooltip="Write masks and res_track.txt, as the Cell Tracking Challenge has them.",
         )
-        self.parents = make_text()
+        self.parents = Select(
+            choices=[],
+            visible=False,
+            tooltip="Who may come from whom. All are chosen at first; click to choose one, with "
+            "Ctrl to add or to leave out.",
+        )
         rows = [
             make_row(self.find, self.accept),
             make_row(self.propose, self.accept_parents),
@@ -125,7 +131,6 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
         self._viewer, self._desk, self._aim, self._tell = viewer, desk, aim, tell
         self._frames = frames
         self._suggestions: Suggestions | None = None
-        self._proposed: tuple[Parentage, ...] = ()
         self._is_due = False
         self.find.clicked.connect(self._suggest)
         self.accept.clicked.connect(self._accept)
@@ -144,7 +149,7 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
             button.enabled = can
         is_shown = self._suggestions is not None and self._suggestions.is_there
         self.accept.enabled = can and is_shown
-        self.accept_parents.enabled = can and bool(self._proposed)
+        self.accept_parents.enabled = can and bool(self.parents.choices)
 
     def _prepared(self) -> Callable[[Session], Search]:
         """Return what takes the chosen detector, in the worker, and gives the search."""
@@ -238,20 +243,30 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
         found: list[Parentage] = []
 
         def show(_: Aim) -> None:
-            self._proposed = tuple(found)
-            self.parents.value = _in_words(self._proposed)
+            self._offer(found)
+            if not found:
+                self._tell("Nothing begins beside an end.")
 
         self._do(lambda session: found.extend(session.propose_parents()), show)
 
     def _accept_parents(self) -> None:
-        parents = {each.child: each.parent for each in self._proposed}
+        parents: dict[int, int] = dict(self.parents.value)
 
         def forget(_: Aim) -> None:
-            self._proposed = ()
-            self.parents.value = ""
-            self._tell("Parents are accepted.")
+            self._offer(())
+            count = len(parents)
+            self._tell("1 parent is accepted." if count == 1 else f"{count} parents are accepted.")
 
         self._do(lambda session: session.accept_parents(parents), forget)
+
+    def _offer(self, proposed: Iterable[Parentage]) -> None:
+        """List who may come from whom, children of one together, and choose all."""
+        pairs = sorted(((each.child, each.parent) for each in proposed), key=lambda pair: pair[1])
+        self.parents.choices = [
+            (f"{child} from {parent}", (child, parent)) for child, parent in pairs
+        ]
+        self.parents.value = pairs
+        self.parents.visible = bool(pairs)
 
     def _show_tracks(self) -> None:
         found: list[Any] = []
@@ -290,12 +305,3 @@ class NewcomersPanel(Container):  # type: ignore[type-arg]
                 self.fit()
 
             self._desk.step(aim.image, aim.session, action, done="", then=then)
-
-
-def _in_words(proposed: tuple[Parentage, ...]) -> str:
-    """Return who comes from whom; two children of one are a division."""
-    children: dict[int, list[str]] = {}
-    for each in proposed:
-        children.setdefault(each.parent, []).append(str(each.child))
-    told = [f"{' and '.join(some)} from {parent}" for parent, some in children.items()]
-    return "; ".join(told) or "Nothing begins beside an end."
