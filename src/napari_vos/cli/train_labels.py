@@ -68,7 +68,8 @@ def labels(
     """Train the detector of cells on annotated frames of a time-lapse.
 
     The last fifth of them is held out: the weights that find its cells best
-    are kept, and training ends when they don't become better. Called again
+    are kept, so what is measured there is a little too good afterwards.
+    Training ends when they don't become better. Called again
     with the same folder, images and labels, a stopped training goes on.
     """
     from napari_vos.io import open_frames, open_labels

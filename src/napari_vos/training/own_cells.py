@@ -96,7 +96,8 @@ class Progress(NamedTuple):
     before
         How the weights to start from did on what was held out.
     best
-        How those in the file do: the last ones hardly worse than the best.
+        How those in the file do: the last ones hardly worse than the best. They were chosen
+        by these scores, which are a little too good therefore.
     scores
         How those of this step do, if they were just judged.
     diameter
