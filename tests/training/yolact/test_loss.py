@@ -18,7 +18,13 @@ from napari_vos.training.yolact import (
     area_loss,
     disjoint_loss,
 )
-from napari_vos.training.yolact.masks import diversity_loss, mask_terms, semantic_loss, true_ious
+from napari_vos.training.yolact.masks import (
+    MaskTerms,
+    diversity_loss,
+    mask_terms,
+    semantic_loss,
+    true_ious,
+)
 from tests.golden import assert_near, fill, golden_arrays
 
 
@@ -268,6 +274,37 @@ def test_soft_truth_keeps_shares_of_pixels() -> None:
     share = 1 / (1 + math.exp(-1))
     hard = 3 * LN2 - math.log(1 - share)
     assert entropies == pytest.approx([hard, hard - 0.2 * (math.log(share) - math.log(1 - share))])
+
+
+@pytest.mark.parametrize("softens", [False, True])
+def test_instances_that_are_too_small_for_the_prototypes_can_be_left_out(softens: bool) -> None:
+    truth = square_masks()
+    masks = torch.zeros(3, 16, 16)
+    masks[:2] = truth.masks.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+    masks[2, 12, 3] = 1  # a quarter of a prototype pixel
+    boxes = torch.cat([truth.boxes, torch.tensor([[3, 12, 4, 13]]) / 16])
+    speck = Truth(boxes, torch.tensor([0, 2, 1]), masks, truth.crowds)
+    coefficients = torch.ones(3, 32, requires_grad=True)
+
+    def terms(instances: list[int], drops: bool) -> MaskTerms:
+        return mask_terms(
+            torch.ones(8, 8, 32),
+            coefficients[: len(instances)],
+            speck,
+            torch.tensor(instances),
+            comparison=MaskComparison(drops_empty=drops, softens_truth=softens),
+            predicted_boxes=boxes[instances],
+        )
+
+    all_three, left = terms([0, 2, 1], drops=False), terms([0, 2, 1], drops=True)
+    assert len(all_three.masks) == 3
+    if softens:  # a share of a pixel is left of it
+        assert left.fit.item() == all_three.fit.item()
+        return
+    assert left.classes.tolist() == [0, 2]
+    assert left.fit.item() == pytest.approx(terms([0, 1], drops=False).fit.item())
+    (gradient,) = torch.autograd.grad(terms([2], drops=True).fit, coefficients)
+    assert not gradient.any()
 
 
 @pytest.mark.parametrize("options", [{"activation": torch.tanh}, {"cut": "nothing"}])

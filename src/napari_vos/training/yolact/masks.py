@@ -63,6 +63,9 @@ class MaskComparison:
         Whether a large instance counts as much as a small one, as if each were
         pooled to one size: the loss is per pixel of its true box. Else it is per
         pixel of the image.
+    drops_empty
+        Whether instances of which no pixel is left at the prototypes' size aren't
+        compared.
     activation
         What makes masks of weighted prototypes. After the sigmoid they are compared
         by binary cross entropy, after any other by the smooth L1 distance.
@@ -72,6 +75,7 @@ class MaskComparison:
     cut: Literal["true boxes", "predicted boxes", "nothing"] = "true boxes"
     softens_truth: bool = False
     per_box: bool = True
+    drops_empty: bool = False
     activation: Callable[[Tensor], Tensor] = torch.sigmoid
 
 
@@ -108,6 +112,14 @@ def mask_terms(
     generator
         Of random numbers.
     """
+    if comparison.drops_empty and prototypes.numel():
+        small = rescale(
+            truth.masks.to(coefficients.dtype), (prototypes.shape[0], prototypes.shape[1])
+        )
+        is_left = (small > (0 if comparison.softens_truth else 0.5)).flatten(1).any(dim=1)
+        kept = is_left[instances]
+        coefficients, instances = coefficients[kept], instances[kept]
+        predicted_boxes = None if predicted_boxes is None else predicted_boxes[kept]
     n_positive = len(instances)
     if n_positive > comparison.cap:
         drawn = torch.randperm(n_positive, generator=generator)[: comparison.cap]
