@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from napari_vos.errors import WeightsError
@@ -24,7 +25,7 @@ from napari_vos.networks.mast import Mast, MastSmall
 from napari_vos.networks.mivos import FusionNetwork, PropagationNetwork, ScribbleToMaskNetwork
 from napari_vos.networks.pointrend import PointHead, SemanticPointRend, layers_of
 from napari_vos.networks.refinement import RefinementNetwork
-from napari_vos.networks.yolact import CELLS, DESIGNS, Yolact
+from napari_vos.networks.yolact import CELLS, DESIGNS, Design, Yolact
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,12 +43,15 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "refinement": RefinementNetwork,
     "interaction": InteractionNetwork,
     **{f"yolact_{name}": partial(Yolact, design) for name, design in DESIGNS.items()},
-    "cells": partial(Yolact, CELLS, n_classes=2),
+    "cells": partial(Yolact, design=CELLS, n_classes=2),
 }
 """Networks whose weights can be recognised, by name."""
 
 SURPLUS = {"yolact": re.compile(r"backbone\.layer\d|fpn\.downsample_layers\.\d")}
 """Keys that old files of a family hold beside those of the network; they are left out."""
+
+DESIGN = "design"
+"""Under which a file of "cells" says of what design its network is."""
 
 COUNTER = "num_batches_tracked"
 """How keys end that old files lack and that only training reads."""
@@ -201,23 +205,28 @@ def _is_state_dict(content: object) -> bool:
     )
 
 
-def _expected_shapes(network: str, state: Mapping[str, Tensor]) -> Mapping[str, tuple[int, ...]]:
-    return _shapes(network, **_sizes(network, state))
+def _expected_shapes(
+    network: str, path: Path, state: Mapping[str, Tensor]
+) -> Mapping[str, tuple[int, ...]]:
+    return _shapes(network, **_options(network, path, state))
 
 
 @cache
-def _shapes(network: str, **sizes: int) -> Mapping[str, tuple[int, ...]]:
-    keys = _without_values(network, **sizes).state_dict()
+def _shapes(network: str, **options: Any) -> Mapping[str, tuple[int, ...]]:
+    keys = _without_values(network, **options).state_dict()
     return {key: tuple(value.shape) for key, value in keys.items()}
 
 
-def _without_values(network: str, **sizes: int) -> nn.Module:
+def _without_values(network: str, **options: Any) -> nn.Module:
     with torch.device("meta"):
-        return NETWORKS[network](**sizes)
+        return NETWORKS[network](**options)
 
 
-def _sizes(network: str, state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Return what is free in a network and follows from its weights: classes, layers."""
+def _options(network: str, path: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return what is free in a network and follows from its file: design, classes, layers."""
+    if network == "cells":
+        about = _metadata(path)
+        return {"design": _read_design(path, about[DESIGN])} if DESIGN in about else {}
     if network.startswith("yolact_") and "semantic_seg_conv.bias" in state:
         return {"n_classes": state["semantic_seg_conv.bias"].numel() + 1}
     if network == "pointrend" and "head.mlp.bias" in state:
@@ -226,6 +235,24 @@ def _sizes(network: str, state: Mapping[str, Tensor]) -> dict[str, int]:
         classes, inputs, _ = state["mlp.weight"].shape
         return {"inputs": inputs, "classes": classes}
     return {}
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
+    """Return what a weights file says beside its tensors."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}
+
+
+def _read_design(path: Path, text: str) -> Design:
+    try:
+        return Design.from_json(text)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise WeightsError(
+            f"{path} is of a design that this version doesn't know: {error}. Make it again, or "
+            "use the version that made it."
+        ) from error
 
 
 def identify(path: str | Path) -> Identification:
@@ -241,7 +268,7 @@ def identify(path: str | Path) -> Identification:
 
 
 def _identify(path: Path, state: Mapping[str, Tensor]) -> Identification:
-    expected_of = {name: _expected_shapes(name, state) for name in NETWORKS}
+    expected_of = {name: _expected_shapes(name, path, state) for name in NETWORKS}
     shared = {name: state.keys() & shapes.keys() for name, shapes in expected_of.items()}
     fitting = {
         name: sum(expected_of[name][key] == state[key].shape for key in keys)
@@ -284,7 +311,7 @@ def _read_fitting(path: Path, network: str | None) -> tuple[Identification, dict
             f"{path} is for the network {found.network} and doesn't fit it: {found.misfit}. "
             "Choose weights of this network."
         )
-    expected = _expected_shapes(found.network, state)
+    expected = _expected_shapes(found.network, path, state)
     counters = {key: torch.tensor(0) for key in expected if key.endswith(COUNTER)}
     return found, counters | {key: value for key, value in state.items() if key in expected}
 
@@ -298,7 +325,7 @@ def load_network(network: str, path: Path) -> nn.Module:
         If the file isn't for this network; names what is missing and unexpected.
     """
     _, state = _read_fitting(path, network)
-    module = _without_values(network, **_sizes(network, state))
+    module = _without_values(network, **_options(network, path, state))
     module.load_state_dict(
         {
             key: value.float() if value.is_floating_point() else value
@@ -325,5 +352,6 @@ def convert(source: Path, target: Path) -> Identification:
         If `target` can't be written.
     """
     found, state = _read_fitting(source, None)
-    target.write_bytes(save({key: value.clone().contiguous() for key, value in state.items()}))
+    tensors = {key: value.clone().contiguous() for key, value in state.items()}
+    target.write_bytes(save(tensors, metadata=dict(_metadata(source)) or None))
     return found

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from napari_vos import FrameStack, checkpoints
 from napari_vos.configs import CellsConfig
 from napari_vos.engines import create_detector
-from napari_vos.engines.cells import SIDE, cut, show
+from napari_vos.engines.cells import SIDE, CellDetector, cut, show
 from napari_vos.engines.tiles import Tile
 from napari_vos.errors import NapariVosError, WeightsError
 from napari_vos.networks.yolact import CELLS, Yolact
@@ -136,6 +137,36 @@ def test_tiles_are_scaled_and_continued() -> None:
 def test_the_network_sees_no_gain() -> None:
     grey = torch.rand(1, 1, 30, 40)
     torch.testing.assert_close(show(grey)[:, 1:], show(4 * grey)[:, 1:], rtol=1e-4, atol=1e-4)
+
+
+def test_a_design_that_goes_along_with_its_weights(frames: FrameStack, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    design = replace(
+        CELLS, scores_masks=True, mask_activation="tanh", class_scores="sigmoid", instance_codes=3
+    )
+    state = Yolact(design, n_classes=2).state_dict()
+    path, converted = tmp_path / "cells.safetensors", tmp_path / "converted.safetensors"
+    save_file(state, path, metadata={"design": design.to_json()})
+    checkpoints.convert(path, converted)
+    for file in (path, converted):
+        found = checkpoints.identify(file)
+        assert (found.network, found.misfit) == ("cells", "")
+    detector = create_detector("cells", frames, weights=converted, device="cpu")
+    assert isinstance(detector, CellDetector)
+    assert detector.running.network.design == design
+    raw = detector.detect(0)
+    seen = raw.seen[0]
+    assert seen.activation is torch.tanh
+    assert seen.score_masks is not None
+    # What a sigmoid makes of the class's logit, which a softmax doesn't.
+    grey = torch.from_numpy(frames.normalized(0).mean(axis=0))[None, None]
+    predicted = detector.running.predict(cut(show(grey), raw.tiles[0]))
+    expected = predicted.class_logits[0, :, 1].sigmoid()
+    torch.testing.assert_close(seen.candidates.scores[:, 0], expected[expected > 0.05])
+    assert raw.instances(score=0.05, overlap=0.5).labels.shape == (90, 300)
+    save_file(state, path, metadata={"design": '{"backbone": "wide", "anchors": {}}'})
+    with pytest.raises(WeightsError, match="a design that this version doesn't know"):
+        checkpoints.identify(path)
 
 
 def test_what_cannot_be_used_is_refused(frames: FrameStack, weights: Path) -> None:

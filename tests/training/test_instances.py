@@ -1,17 +1,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 import torch
 
-from napari_vos import checkpoints
+from napari_vos import FrameStack, checkpoints
+from napari_vos.engines import create_detector
+from napari_vos.errors import NapariVosError
 from napari_vos.networks.yolact import CELLS, Yolact
 from napari_vos.training.fields import Fields
-from napari_vos.training.instances import InstancesTraining, compare, train
+from napari_vos.training.instances import InstancesTraining, compare, loss_of, train
+from napari_vos.training.yolact import (
+    MaskComparison,
+    YolactLoss,
+    focal_loss,
+    objectness_loss,
+    sigmoid_focal_loss,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +37,24 @@ def movie() -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint16), labels
 
 
+@pytest.fixture(scope="module")
+def disks() -> Fields:
+    """One field with two disks, large enough to be judged."""
+    return field_of(128)
+
+
+def field_of(side: int) -> Fields:
+    scale = side / 64
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    labels = torch.zeros(1, side, side, dtype=torch.int32)
+    for label, (y, x) in enumerate([(16, 16), (44, 40)], 1):
+        labels[0][torch.hypot(rows - scale * y, columns - scale * x) < 10 * scale] = label
+    return Fields((labels > 0).float()[:, None].expand(-1, 3, -1, -1).contiguous(), labels)
+
+
 def test_steps_on_one_batch_lower_all_losses() -> None:
     torch.manual_seed(0)
-    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
-    labels = torch.zeros(1, 64, 64, dtype=torch.int32)
-    for label, (y, x) in enumerate([(16, 16), (44, 40)], 1):
-        labels[0][torch.hypot(rows - y, columns - x) < 10] = label
-    batch = Fields((labels > 0).float()[:, None].expand(-1, 3, -1, -1).contiguous(), labels)
+    batch = field_of(64)
     network = Yolact(CELLS, n_classes=2)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     found = []
@@ -72,3 +94,55 @@ def test_the_recipe_writes_weights_that_load(
     lines: list[str] = []
     train(recipe, report=lines.append)
     assert lines[0].startswith(f"continuing at step {card['steps']}")
+    # With published options, which go along with the weights.
+    design = replace(CELLS, predicts_existence=True, scores_masks=True, mask_activation="tanh")
+    loss = YolactLoss(diversity_weight=1)
+    path = train(replace(recipe, out=tmp_path / "options", scenes=0, design=design, loss=loss))
+    loaded = checkpoints.load_network("cells", path)
+    assert isinstance(loaded, Yolact)
+    assert loaded.design == design
+    frames = FrameStack(images)
+    detector = create_detector("cells", frames, weights=path, device="cpu")
+    assert detector.detect(0).instances(score=0, overlap=0.5).labels.shape == frames.shape
+
+
+def test_published_options_are_learned(disks: Fields) -> None:
+    torch.manual_seed(0)
+    plain = compare(Yolact(CELLS, n_classes=2), disks, torch.Generator())
+    assert plain.existence == plain.mask_ious == plain.diversity == 0
+    design = replace(CELLS, predicts_existence=True, scores_masks=True, mask_activation="tanh")
+    network = Yolact(design, n_classes=2)
+    losses = compare(network, disks, torch.Generator(), YolactLoss(diversity_weight=1))
+    assert min(losses.existence, losses.mask_ious, losses.diversity) > 0
+    losses.total.backward()
+    assert network.class_existence_fc.weight.grad.any()
+    assert all(value.grad is not None for value in network.maskiou_net.parameters())
+
+
+def test_the_design_says_which_loss_is_its_own(disks: Fields) -> None:
+    design = replace(CELLS, mask_activation="tanh", class_scores="objectness")
+    fitting = loss_of(design, YolactLoss(judged_cap=3))
+    assert fitting.masks.activation is torch.tanh
+    assert fitting.class_loss is objectness_loss
+    assert fitting.judged_cap == 3
+    assert loss_of(CELLS, YolactLoss(class_loss=focal_loss)).class_loss is focal_loss
+    torch.manual_seed(0)
+    network = Yolact(design, n_classes=2)
+    own = compare(network, disks, torch.Generator().manual_seed(0))
+    network.design = CELLS
+    other = compare(network, disks, torch.Generator().manual_seed(0))
+    assert own.classes != other.classes
+    assert own.masks != other.masks
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"design": replace(CELLS, direct_masks=8)}, "direct_masks is 8"),
+        ({"loss": YolactLoss(class_loss=sigmoid_focal_loss)}, "class_scores 'softmax'"),
+        ({"loss": YolactLoss(masks=MaskComparison(activation=torch.tanh))}, "'sigmoid'"),
+    ],
+)
+def test_recipes_whose_weights_could_not_be_used(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(NapariVosError, match=told):
+        InstancesTraining(out=Path("away"), **options)

@@ -222,7 +222,8 @@ class Combination(NamedTuple):
     coefficients
         (P,) float32: their weights.
     mask
-        (H, W) float32 in [0, 1]: the sigmoid of the weighted sum, cut off at the box.
+        (H, W) float32: the activation of the weighted sum, by itself the sigmoid, cut off
+        at the box; what has more than 0.5 is inside.
     """
 
     prototypes: NDArray[np.float32]

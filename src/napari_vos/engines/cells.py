@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,12 @@ from napari_vos import checkpoints
 from napari_vos.configs import CellsConfig
 from napari_vos.engines.tiles import Tile, TiledDetections, cover
 from napari_vos.engines.windows import standardize
-from napari_vos.engines.yolact_detections import YolactDetections
 from napari_vos.engines.yolact_network import RunningYolact
-from napari_vos.networks.yolact import select_candidates
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_vos.engines.yolact_detections import YolactDetections
     from napari_vos.frames import FrameStack
     from napari_vos.networks.yolact import Prediction
 
@@ -100,10 +99,11 @@ class CellDetector:
 
     def _kept(self, predicted: Prediction, index: int, side: int) -> YolactDetections:
         """Return what is kept of a tile: large frames have many, so prototypes are float16."""
-        candidates = select_candidates(predicted, index)
-        prototypes = predicted.prototypes[index, : None if len(candidates.scores) else 0]
-        size, max_instances = (side, side), self.config.max_instances
-        return YolactDetections(candidates, prototypes.half(), size, None, max_instances)
+        found = self.running.detections(
+            predicted, index, size=(side, side), max_instances=self.config.max_instances
+        )
+        kept = found.prototypes[: None if len(found.candidates.scores) else 0]
+        return replace(found, prototypes=kept.half())
 
 
 def show(grey: Tensor) -> Tensor:

@@ -17,14 +17,14 @@ from napari_vos import checkpoints
 from napari_vos.configs import YolactConfig
 from napari_vos.engines import PUBLISHED
 from napari_vos.engines.colours import colour_channels, is_natural
-from napari_vos.engines.yolact_detections import YolactDetections
 from napari_vos.engines.yolact_network import RunningYolact
 from napari_vos.errors import WeightsError
-from napari_vos.networks.yolact import prepare_images, select_candidates
+from napari_vos.networks.yolact import prepare_images
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_vos.engines.yolact_detections import YolactDetections
     from napari_vos.frames import FrameStack
 
 BRIGHTEST = 255
@@ -84,12 +84,8 @@ class YolactDetector:
         design = self.running.network.design
         image = show(self.frames, t).to(self.running.device)
         predicted = self.running.predict(prepare_images(image, design, self.config.size))
-        return YolactDetections(
-            select_candidates(predicted),
-            predicted.prototypes[0],
-            self.frames.shape,
-            self.running.score_masks if design.scores_masks else None,
-            self.config.max_instances,
+        return self.running.detections(
+            predicted, 0, size=self.frames.shape, max_instances=self.config.max_instances
         )
 
 

@@ -44,6 +44,8 @@ class YolactDetections:
         The network that judges masks, if there is one.
     max_instances
         No more are kept.
+    activation
+        What makes masks of weighted prototypes.
     """
 
     candidates: Candidates
@@ -51,6 +53,7 @@ class YolactDetections:
     size: tuple[int, int]
     score_masks: Callable[[Tensor], Tensor] | None
     max_instances: int
+    activation: Callable[[Tensor], Tensor] = torch.sigmoid
 
     @property
     def nbytes(self) -> int:
@@ -98,7 +101,10 @@ class YolactDetections:
         kept = detections.scores > score
         detections = Detections(*(values[kept] for values in detections))
         masks, scores = small_masks(
-            detections, self.prototypes.float(), score_masks=self.score_masks
+            detections,
+            self.prototypes.float(),
+            activation=self.activation,
+            score_masks=self.score_masks,
         )
         order = scores.argsort(descending=True, stable=True)
         labels, visible = self._paint(masks[order], overlap)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, cast
 from napari_vos import checkpoints
 from napari_vos.device import choose_device, choose_precision
 from napari_vos.engines.plans import machine
+from napari_vos.engines.yolact_detections import YolactDetections
+from napari_vos.networks.yolact import ACTIVATIONS, CLASS_SCORES, select_candidates
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +76,30 @@ class RunningYolact:
         found: Prediction = self.network(images.to(self.device, self.dtype))
         said = {key: values for key, values in found._asdict().items() if values is not None}
         return found._replace(**{key: values.float().cpu() for key, values in said.items()})
+
+    def detections(
+        self, predicted: Prediction, index: int, *, size: tuple[int, int], max_instances: int
+    ) -> YolactDetections:
+        """Return what there may be on one image of a batch.
+
+        Parameters
+        ----------
+        predicted, index
+            What `predict` has returned, and the number of the image.
+        size
+            (Y, X) that the image stands for.
+        max_instances
+            No more are kept.
+        """
+        design = self.network.design
+        return YolactDetections(
+            select_candidates(predicted, index, score_classes=CLASS_SCORES[design.class_scores]),
+            predicted.prototypes[index],
+            size,
+            self.score_masks if design.scores_masks else None,
+            max_instances,
+            ACTIVATIONS[design.mask_activation],
+        )
 
     def score_masks(self, masks: Tensor) -> Tensor:
         """Return how well masks (D, 1, H, W) are expected to fit, (D, classes) float32.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from napari_vos.checkpoints import DESIGN
+from napari_vos.errors import NapariVosError
 from napari_vos.io.coco import open_coco
 from napari_vos.metrics import find_annotation
-from napari_vos.networks.yolact import CELLS, Yolact
+from napari_vos.networks.yolact import ACTIVATIONS, CELLS, Design, Yolact
 from napari_vos.training.coco import LabelledImage
 from napari_vos.training.fields import (
     Fields,
@@ -21,12 +24,16 @@ from napari_vos.training.fields import (
 )
 from napari_vos.training.loop import SeededStream, fit, write_weights
 from napari_vos.training.scenes import open_scene, scenes_of
-from napari_vos.training.yolact import Losses, YolactLoss
+from napari_vos.training.yolact import Losses, YolactLoss, objectness_loss, sigmoid_focal_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy as np
+
+
+_LOSSES = {"sigmoid": sigmoid_focal_loss, "objectness": objectness_loss}
+"""Of classes, by the scores they are for; any other one is for those of a softmax."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,16 @@ class InstancesTraining:
         Of all random choices.
     workers
         Processes that simulate.
+    design
+        Of the network; it goes along with the weights.
+    loss
+        What is made small. Its class loss is that of the design's `class_scores`, if these
+        aren't those of a softmax, and its activation of masks the design's.
+
+    Raises
+    ------
+    NapariVosError
+        If design and loss don't go together, or detectors can't use the masks.
     """
 
     out: Path
@@ -71,6 +88,25 @@ class InstancesTraining:
     learning_rate: float = 1e-3
     seed: int = 0
     workers: int = 1
+    design: Design = CELLS
+    loss: YolactLoss = field(default_factory=YolactLoss)
+
+    def __post_init__(self) -> None:
+        """Check that weights of this recipe can be used."""
+        if self.design.direct_masks:
+            raise NapariVosError(
+                f"direct_masks is {self.design.direct_masks}; the detector of cells combines "
+                "prototypes. Leave it 0."
+            )
+        activation, class_loss = self.loss.masks.activation, self.loss.class_loss
+        known = torch.sigmoid, ACTIVATIONS[self.design.mask_activation]
+        is_strange = class_loss in _LOSSES.values()
+        own_loss = _LOSSES.get(self.design.class_scores)
+        if activation not in known or (is_strange and class_loss is not own_loss):
+            raise NapariVosError(
+                f"The loss isn't one for mask_activation {self.design.mask_activation!r} and "
+                f"class_scores {self.design.class_scores!r}. Say these in the design alone."
+            )
 
 
 class FieldStream(SeededStream[Fields]):
@@ -99,10 +135,23 @@ class FieldStream(SeededStream[Fields]):
         return movies[int(rng.integers(len(movies)))]
 
 
-def compare(network: Yolact, fields: Fields, generator: torch.Generator) -> Losses:
+def loss_of(design: Design, loss: YolactLoss) -> YolactLoss:
+    """Return the loss with the activation and the class loss that a design is for."""
+    activation = ACTIVATIONS[design.mask_activation]
+    return replace(
+        loss,
+        class_loss=_LOSSES.get(design.class_scores, loss.class_loss),
+        masks=replace(loss.masks, activation=activation),
+    )
+
+
+def compare(
+    network: Yolact, fields: Fields, generator: torch.Generator, loss: YolactLoss | None = None
+) -> Losses:
     """Predict the instances of fields and compare them with the truth."""
     truths = [truth_of(labels) for labels in fields.labels]
-    return YolactLoss(generator=generator)(network(fields.images), truths)
+    fitting = replace(loss_of(network.design, loss or YolactLoss()), generator=generator)
+    return fitting(network(fields.images), truths, score_masks=network.maskiou_net)
 
 
 def train(recipe: InstancesTraining, *, report: Callable[[str], None] | None = None) -> Path:
@@ -128,10 +177,10 @@ def train(recipe: InstancesTraining, *, report: Callable[[str], None] | None = N
     real = [movie for movie in labelled if movie.filled]
     torch.manual_seed(recipe.seed)
     fitted = fit(
-        Yolact(CELLS, n_classes=2),
+        Yolact(recipe.design, n_classes=2),
         recipe,
         stream=lambda step: FieldStream(simulated, real, recipe, step),
-        losses=compare,
+        losses=partial(compare, loss=recipe.loss),
         report=report,
     )
     return write_weights(
@@ -142,6 +191,7 @@ def train(recipe: InstancesTraining, *, report: Callable[[str], None] | None = N
             [f"{recipe.scenes} simulated movies", *(m.name for m in (*recipe.movies, *recipe.coco))]
         ),
         command="napari-vos train instances",
+        about={DESIGN: recipe.design.to_json()},
         training_boxes=fitted.losses["boxes"],
         training_classes=fitted.losses["classes"],
         training_masks=fitted.losses["masks"],

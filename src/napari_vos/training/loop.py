@@ -311,6 +311,7 @@ def write_weights(
     data: str,
     command: str,
     licence: str = "BSD-3-Clause",
+    about: Mapping[str, str] | None = None,
     **figures: float,
 ) -> Path:
     """Write averaged weights as float16 safetensors, and what they were made with beside them.
@@ -327,6 +328,8 @@ def write_weights(
         That makes them again.
     licence
         Under which they are.
+    about
+        What else the file says of the network, text by name.
     **figures
         What was measured in training.
     """
@@ -335,7 +338,7 @@ def write_weights(
         for key, value in fitted.average.state_dict().items()
     }
     path = recipe.out / f"{name}.safetensors"
-    save_file(tensors, path, metadata={"network": name})
+    save_file(tensors, path, metadata={"network": name, **(about or {})})
     path.chmod(0o644)
     settings: dict[str, Any] = asdict(recipe)  # type: ignore[call-overload]
     card = {

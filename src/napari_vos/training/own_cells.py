@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from napari_vos import checkpoints
+from napari_vos.checkpoints import DESIGN
 from napari_vos.configs import CellsConfig
 from napari_vos.engines.cells import OBJECT_DIAMETER, OVERLAP, SIDE, CellDetector
 from napari_vos.engines.yolact_network import RunningYolact
@@ -281,6 +282,7 @@ class _Training:
             name="cells",
             data=f"{n_frames} annotated frames of {Path(self.learned.frames.name).name}",
             command="napari-vos train labels",
+            about={DESIGN: self.learner.network.design.to_json()},
             diameter=self.diameter,
             held_out_AP50=scores.ap50,
             held_out_AP=scores.ap,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from napari_vos.networks.yolact.boxes import decode, encode, intersection_over_union
-from napari_vos.networks.yolact.detection import finish
+from napari_vos.networks.yolact.detection import finish, small_masks
 from napari_vos.networks.yolact.masks import crop, cut_out
 from napari_vos.networks.yolact.suppression import (
     Candidates,
@@ -146,6 +146,18 @@ def test_direct_masks_fill_their_boxes() -> None:
     assert torch.equal(instances.mask_scores, found.scores)
     assert len(finish(found, torch.zeros(0, 0, 32), (4, 8), score=0.5).masks) == 1
     assert finish(found, torch.zeros(0, 0, 32), (4, 8), score=1).masks.shape == (0, 4, 8)
+
+
+def test_masks_of_other_activations() -> None:
+    prototypes = torch.full((4, 4, 32), 0.4 / 32)  # sums are 0.4
+    found = Detections(
+        torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), torch.zeros(1).long(), torch.ones(1, 32)
+    )
+    for activation, is_inside in ((torch.sigmoid, True), (torch.tanh, False), (torch.relu, False)):
+        masks, _ = small_masks(found, prototypes, activation=activation)
+        torch.testing.assert_close(masks, activation(torch.full((1, 4, 4), 0.4)))
+        instances = finish(found, prototypes, (8, 8), activation=activation)
+        assert (instances.masks == is_inside).all()
 
 
 def test_what_boxes_show_of_masks() -> None:

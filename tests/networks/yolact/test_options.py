@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from napari_vos.networks.yolact import CELLS, Design, Prediction, Yolact
+from napari_vos.networks.yolact import CELLS, DESIGNS, Design, Prediction, Yolact
 from napari_vos.networks.yolact.boxes import confine, decode, to_centred
 from napari_vos.networks.yolact.pyramid import FeaturePyramid
 
@@ -25,6 +25,11 @@ def network(**options: object) -> Yolact:
 @pytest.fixture
 def images() -> Tensor:
     return torch.randn((2, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+
+
+def test_a_design_goes_along_as_text() -> None:
+    for design in (CELLS, *DESIGNS.values(), replace(CELLS, mask_activation="tanh")):
+        assert Design.from_json(design.to_json()) == design
 
 
 def test_without_options_there_is_nothing_more(images: Tensor) -> None:

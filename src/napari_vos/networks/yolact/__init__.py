@@ -7,6 +7,7 @@ from napari_vos.networks.yolact.detection import (
     small_masks,
 )
 from napari_vos.networks.yolact.images import prepare_images
+from napari_vos.networks.yolact.masks import ACTIVATIONS
 from napari_vos.networks.yolact.network import (
     CELLS,
     COCO_CLASSES,
@@ -18,6 +19,7 @@ from napari_vos.networks.yolact.network import (
 )
 from napari_vos.networks.yolact.priors import Anchors, make_priors
 from napari_vos.networks.yolact.scores import (
+    CLASS_SCORES,
     objectness_scores,
     sigmoid_scores,
     softmax_scores,
@@ -31,7 +33,9 @@ from napari_vos.networks.yolact.suppression import (
 )
 
 __all__ = [
+    "ACTIVATIONS",
     "CELLS",
+    "CLASS_SCORES",
     "COCO_CLASSES",
     "DESIGNS",
     "SIZE",

@@ -77,9 +77,12 @@ def small_masks(
     prototypes: Tensor,
     *,
     cropped: bool = True,
+    activation: Callable[[Tensor], Tensor] = torch.sigmoid,
     score_masks: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return masks (D, H', W') in [0, 1] at the prototypes' size, and their scores (D,).
+    """Return masks (D, H', W') at the prototypes' size, and their scores (D,).
+
+    What has more than 0.5 is inside.
 
     Parameters
     ----------
@@ -89,13 +92,15 @@ def small_masks(
         (H', W', 32) of the same.
     cropped
         Whether masks end at their boxes.
+    activation
+        One of `ACTIVATIONS`, as the network has learned.
     score_masks
         The network that judges masks, see `MaskIouNetwork`.
     """
-    masks = combine(prototypes, detections.coefficients)
+    masks = combine(prototypes, detections.coefficients, activation)
     if cropped:
         masks = crop(masks, detections.boxes)
-    if score_masks is None:
+    if score_masks is None or not len(masks):
         return masks, detections.scores
     fits = score_masks(masks[:, None]).gather(1, detections.classes[:, None])[:, 0]
     return masks, detections.scores * fits
@@ -108,13 +113,14 @@ def finish(
     *,
     score: float = 0,
     cropped: bool = True,
+    activation: Callable[[Tensor], Tensor] = torch.sigmoid,
     score_masks: Callable[[Tensor], Tensor] | None = None,
 ) -> Instances:
     """Make masks at the size of the image.
 
     Parameters
     ----------
-    detections, prototypes, cropped, score_masks
+    detections, prototypes, cropped, activation, score_masks
         See `small_masks`. Without a pixel of prototypes masks are direct: they fill
         their boxes, and aren't scored.
     size
@@ -126,7 +132,11 @@ def finish(
     detections = Detections(*(values[kept] for values in detections))
     if prototypes.numel():
         masks, mask_scores = small_masks(
-            detections, prototypes, cropped=cropped, score_masks=score_masks
+            detections,
+            prototypes,
+            cropped=cropped,
+            activation=activation,
+            score_masks=score_masks,
         )
         masks = resize(masks, size)
     else:

@@ -10,6 +10,13 @@ from torch.nn import functional
 
 from napari_vos.networks.yolact.boxes import in_pixels, to_centred
 
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+}
+"""What makes masks of weighted prototypes, by name."""
+
 MARGIN = 1
 """Prototype pixels a mask may reach beyond its box."""
 

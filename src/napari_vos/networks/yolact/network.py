@@ -7,7 +7,8 @@ the keys of the authors' checkpoints.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -77,6 +78,11 @@ class Design:
         Side of the mask that each prior predicts by itself, stretched to its box; 0
         for masks that are combined of prototypes. Without prototypes nothing that
         concerns these counts.
+    mask_activation
+        What makes masks of weighted prototypes, one of `ACTIVATIONS`.
+    class_scores
+        What makes scores of class logits, one of `CLASS_SCORES`: that depends on the
+        loss of classes.
     """
 
     backbone: Literal["resnet50", "resnet101", "darknet53", "narrow"]
@@ -93,11 +99,26 @@ class Design:
     predicts_existence: bool = False
     instance_codes: int = 0
     direct_masks: int = 0
+    mask_activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
+    class_scores: Literal["softmax", "sigmoid", "objectness"] = "softmax"
 
     @property
     def n_coefficients(self) -> int:
         """Numbers of each prior that its mask is made of."""
         return self.direct_masks**2 or N_PROTOTYPES + self.adds_constant
+
+    def to_json(self) -> str:
+        """Return the design as text, as it goes along with weights."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Design:
+        """Return the design that `to_json` wrote; raises TypeError if it is another one's."""
+        fields = json.loads(text)
+        anchors = fields.pop("anchors")
+        scales = tuple(tuple(scales) for scales in anchors.pop("scales"))
+        ratios = tuple(anchors.pop("ratios"))
+        return cls(anchors=Anchors(scales, ratios, **anchors), **fields)
 
 
 DESIGNS = {

@@ -6,6 +6,7 @@ All take logits (..., classes) with the background first and return scores
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,3 +26,11 @@ def sigmoid_scores(logits: Tensor) -> Tensor:
 def objectness_scores(logits: Tensor) -> Tensor:
     """Return shares of how likely there is something, which the first logit says: objectness."""
     return logits[..., :1].sigmoid() * logits[..., 1:].softmax(dim=-1)
+
+
+CLASS_SCORES: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": softmax_scores,
+    "sigmoid": sigmoid_scores,
+    "objectness": objectness_scores,
+}
+"""These, by name."""
