@@ -9,12 +9,14 @@ import torch
 
 from napari_vos import checkpoints
 from napari_vos.engines.windows import WINDOW_SIZE
+from napari_vos.networks.compact import Encoder
 from napari_vos.networks.interaction import InteractionNetwork
 from napari_vos.training.interaction import (
     InteractionTraining,
     MarkedStream,
     click_on_mistake,
     compare,
+    take_over,
     train,
 )
 from napari_vos.training.marked import Marked, sample_marked
@@ -126,3 +128,26 @@ def test_the_recipe_writes_weights_that_load(tmp_path: Path, scene: Scene) -> No
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["steps"] > 0
     assert 0 <= card["training_jaccard"] <= 1
+
+
+def test_an_encoder_starts_from_one_with_fewer_inputs_and_blocks() -> None:
+    torch.manual_seed(0)
+    small, large = Encoder(2, (4, 6, 8), (0, 1, 1)), Encoder(3, (4, 6, 8), (0, 1, 2))
+    added = large.stages[0][0][0].weight[:, 2:].clone()
+    take_over(large, small)
+    assert torch.equal(large.stages[0][0][0].weight[:, :2], small.stages[0][0][0].weight)
+    assert torch.equal(large.stages[0][0][0].weight[:, 2:], added)
+    x = torch.rand(2, 4, 32, 32)
+    large.eval()
+    small.eval()
+    assert torch.equal(large.stages[1](x), small.stages[1](x))
+
+
+def test_real_movies_are_mixed_in(scene: Scene) -> None:
+    real = Scene(scene.images, scene.labels, exact=False)
+    recipe = InteractionTraining(out=Path(), movie_share=0.3)
+    stream = MarkedStream([scene, real], recipe, 0)
+    assert (len(stream.simulated), len(stream.real)) == (1, 1)
+    asked = np.random.default_rng(0)
+    chosen = [stream.choose(asked) for _ in range(300)]
+    assert 0.2 < np.mean([not one.exact for one in chosen]) < 0.4

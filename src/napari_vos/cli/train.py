@@ -17,6 +17,10 @@ from napari_vos.errors import FramesError
 Out = Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")]
 Minutes = Annotated[float, typer.Option(min=0, help="How long to train.")]
 Scenes = Annotated[int, typer.Option(min=1, help="Number of simulated movies.")]
+Movies = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folder with images.tif and labels.tif to mix in; may be repeated."),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that simulate.")]
 Seed = Annotated[int, typer.Option(help="Of all random choices.")]
 
@@ -50,10 +54,7 @@ def compact(
     out: Out = Path("napari-vos-training"),
     minutes: Minutes = 60.0,
     scenes: Scenes = 400,
-    movie: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder with images.tif and labels.tif to mix in; may be repeated."),
-    ] = None,
+    movie: Movies = None,
     workers: Workers = 1,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -93,8 +94,9 @@ def fusion(
 @train.command()
 def interaction(
     out: Out = Path("napari-vos-interaction"),
-    minutes: Minutes = 30.0,
+    minutes: Minutes = 60.0,
     scenes: Scenes = 320,
+    movie: Movies = None,
     workers: Workers = 1,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -103,10 +105,11 @@ def interaction(
 
     Called again with the same folder, a stopped training goes on.
     """
+    movies = _checked(movie)
     from napari_vos.training.interaction import InteractionTraining, train
 
     recipe = InteractionTraining(
-        out=out, scenes=scenes, minutes=minutes, seed=seed, workers=workers
+        out=out, scenes=scenes, movies=movies, minutes=minutes, seed=seed, workers=workers
     )
     _run(train, recipe, as_json=as_json)
 

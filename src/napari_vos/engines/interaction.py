@@ -23,7 +23,7 @@ from napari_vos.engines.places import (
     region_of,
     visible_part,
 )
-from napari_vos.engines.windows import MARKED_CONTEXT, WINDOW_SIZE, mark_border, window_side
+from napari_vos.engines.windows import CONTEXT, WINDOW_SIZE, mark_border, window_side
 from napari_vos.networks.folding import fold_batch_norms
 from napari_vos.networks.interaction import InteractionNetwork, thicken
 from napari_vos.store.evidence import Box, window_of
@@ -201,7 +201,7 @@ def better_place(place: Place, probability: Tensor, shape: tuple[int, ...]) -> P
     inner = visible_part(place, (shape[0], shape[1]))[0] > 0
     inner[RIM:-RIM, RIM:-RIM] = False
     goes_on = bool((mask & inner).any())
-    wanted = min(_side_for(extent * (2 if goes_on else 1)), MARKED_CONTEXT * max(shape))
+    wanted = min(_side_for(extent * (2 if goes_on else 1)), CONTEXT * max(shape))
     y, x = (top + bottom + unit) / 2, (left + right + unit) / 2
     if 0.75 < wanted / place.side < 1.35:
         off_center = max(abs(y - place.y), abs(x - place.x))
@@ -216,7 +216,7 @@ def _place_of(box: Box, extent: float) -> Place:
 
 
 def _side_for(extent: float) -> float:
-    return float(window_side(torch.tensor(extent), MARKED_CONTEXT))
+    return float(window_side(torch.tensor(extent)))
 
 
 def _usual_side(labels: NDArray[np.uint16]) -> float | None:

@@ -15,18 +15,15 @@ WINDOW_SIZE = 96
 """Side of a window in network pixels."""
 
 CONTEXT = 1.5
-"""Side of a window in which an object is followed, relative to the longest side of its box."""
-
-MARKED_CONTEXT = 1.9
-"""The same where an object is marked: more of what is around it tells it from its neighbours."""
+"""Side of a window, relative to the longest side of its object's box."""
 
 SMALLEST_SIDE = 32.0
 """Side below which no window goes, in data pixels."""
 
 
-def window_side(extent: Tensor, context: float = CONTEXT) -> Tensor:
+def window_side(extent: Tensor) -> Tensor:
     """Return the side of the window for objects of `extent`, both in data pixels."""
-    return torch.clamp(context * extent, min=SMALLEST_SIDE)
+    return torch.clamp(CONTEXT * extent, min=SMALLEST_SIDE)
 
 
 def crop_windows(

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_vos.networks.compact import IMAGE_CHANNELS, ConvNorm, Encoder, ResidualBlock, enlarge
+from napari_vos.networks.compact import (
+    IMAGE_CHANNELS,
+    ConvNorm,
+    Encoder,
+    HalfInstanceNorm,
+    ResidualBlock,
+    enlarge,
+)
 
 MAPS = 5
 """Planes beside the image: previous mask, others, strokes on the object and off it, box."""
@@ -17,8 +24,8 @@ class InteractionNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        half, quarter, eighth = channels = (24, 48, 64)
-        self.encoder = Encoder(IMAGE_CHANNELS + MAPS, channels, (1, 1, 2))
+        half, quarter, eighth = channels = (24, 48, 96)
+        self.encoder = Encoder(IMAGE_CHANNELS + MAPS, channels, (0, 1, 4), HalfInstanceNorm)
         self.to_quarter = nn.Conv2d(eighth, quarter, 1)
         self.decode_quarter = nn.Sequential(ConvNorm(2 * quarter, quarter), ResidualBlock(quarter))
         self.to_half = nn.Conv2d(quarter, half, 1)

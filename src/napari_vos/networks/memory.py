@@ -64,11 +64,11 @@ def _attend(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
     that are the same; the smaller one is filled up with zeros.
     """
     depth = max(key.shape[2], values.shape[2])
-    filled = (
+    query, key, filled = (
         functional.pad(part.float(), (0, depth - part.shape[2])).contiguous()[:, None]
         for part in (query, key, values)
     )
-    read = functional.scaled_dot_product_attention(*filled, scale=1.0)[:, 0]
+    read = functional.scaled_dot_product_attention(query, key, filled, scale=1.0)[:, 0]
     return read[..., : values.shape[2]].to(values.dtype)
 
 

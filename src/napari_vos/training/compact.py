@@ -13,7 +13,7 @@ from napari_vos.networks.compact import CompactNetwork
 from napari_vos.training.clips import Clips, Track, collate, find_tracks, sample_clip
 from napari_vos.training.loop import SeededStream, fit, write_weights
 from napari_vos.training.rollout import roll_out
-from napari_vos.training.scenes import Scene, open_scene, scenes_of
+from napari_vos.training.scenes import Scene, describe_data, gather_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,17 +124,4 @@ def train(recipe: CompactTraining, *, report: Callable[[str], None] | None = Non
         data=describe_data(recipe),
         command="napari-vos train compact",
         training_jaccard=fitted.losses.get("jaccard", math.nan),
-    )
-
-
-def gather_scenes(recipe: CompactTraining) -> list[Scene]:
-    """Simulate the movies of a recipe, or find those made before, and open the real ones."""
-    recipe.out.mkdir(parents=True, exist_ok=True)
-    return [*scenes_of(recipe), *(open_scene(folder) for folder in recipe.movies)]
-
-
-def describe_data(recipe: CompactTraining) -> str:
-    """Return what a recipe trains on, for the card."""
-    return "; ".join(
-        [f"{recipe.scenes} simulated movies", *(folder.name for folder in recipe.movies)]
     )

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_vos import checkpoints
 from napari_vos.engines.windows import mark_border, standardize
 from napari_vos.networks.interaction import InteractionNetwork, thicken
 from napari_vos.training.loop import SeededStream, fit, write_weights
 from napari_vos.training.losses import mask_loss, mean_jaccard
 from napari_vos.training.marked import Marked, sample_marked
-from napari_vos.training.scenes import Scene, scenes_of
+from napari_vos.training.scenes import Scene, describe_data, gather_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+
+    from napari_vos.networks.compact import CompactNetwork, Encoder
 
 DEEPEST = 12
 """Network pixels up to which the depth of a mistake is told."""
@@ -42,6 +45,10 @@ class InteractionTraining:
         checkpoint there goes on with it.
     scenes
         Number of simulated movies.
+    movies
+        Folders of real movies (`images.tif`, `labels.tif`) to mix in.
+    movie_share
+        Share of the windows cut from real movies.
     minutes
         Time to train; the learning rate falls to 0 over it.
     batch_size
@@ -56,7 +63,9 @@ class InteractionTraining:
 
     out: Path
     scenes: int = 320
-    minutes: float = 30.0
+    movies: tuple[Path, ...] = ()
+    movie_share: float = 0.15
+    minutes: float = 60.0
     batch_size: int = 16
     learning_rate: float = 2e-3
     seed: int = 0
@@ -76,14 +85,21 @@ class MarkedStream(SeededStream[Marked]):
 
     def __init__(self, scenes: list[Scene], recipe: InteractionTraining, start: int) -> None:
         super().__init__(recipe.seed, start)
-        self.scenes = [scene for scene in scenes if scene.labels.any()]
         self.recipe = recipe
+        filled = [scene for scene in scenes if scene.labels.any()]
+        self.simulated = [scene for scene in filled if scene.exact]
+        self.real = [scene for scene in filled if not scene.exact]
 
     def batch(self, rng: np.random.Generator) -> Marked:
         """Return one batch; see `SeededStream`."""
-        chosen = rng.integers(len(self.scenes), size=self.recipe.batch_size)
-        samples = [sample_marked(rng, self.scenes[index]) for index in chosen]
+        samples = [sample_marked(rng, self.choose(rng)) for _ in range(self.recipe.batch_size)]
         return Marked(*(torch.stack(parts) for parts in zip(*samples, strict=True)))
+
+    def choose(self, rng: np.random.Generator) -> Scene:
+        """Return the scene of the next window."""
+        real = bool(self.real) and rng.random() < self.recipe.movie_share
+        scenes = self.real if real else self.simulated
+        return scenes[int(rng.integers(len(scenes)))]
 
 
 def compare(
@@ -146,8 +162,18 @@ def click_on_mistake(
     return clicks * on_object, clicks * (1 - on_object)
 
 
+def take_over(encoder: Encoder, other: Encoder) -> None:
+    """Start an encoder from another one with fewer inputs or blocks, where they have the same."""
+    own = encoder.state_dict()
+    for name, value in other.state_dict().items():
+        own[name][tuple(slice(size) for size in value.shape)] = value
+
+
 def train(recipe: InteractionTraining, *, report: Callable[[str], None] | None = None) -> Path:
     """Train and write `interaction.safetensors` with its card.
+
+    The encoder starts from that of the compact network in the package, which has
+    seen more cells than this recipe has time for.
 
     Parameters
     ----------
@@ -161,11 +187,13 @@ def train(recipe: InteractionTraining, *, report: Callable[[str], None] | None =
     Path
         The weights file.
     """
-    recipe.out.mkdir(parents=True, exist_ok=True)
-    scenes = list(scenes_of(recipe))
+    scenes = gather_scenes(recipe)
     torch.manual_seed(recipe.seed)
+    network = InteractionNetwork()
+    compact = checkpoints.load_network("compact", checkpoints.resolve(None, "compact"))
+    take_over(network.encoder, cast("CompactNetwork", compact).image_encoder)
     fitted = fit(
-        InteractionNetwork(),
+        network,
         recipe,
         stream=lambda step: MarkedStream(scenes, recipe, step),
         losses=compare,
@@ -175,7 +203,7 @@ def train(recipe: InteractionTraining, *, report: Callable[[str], None] | None =
         fitted,
         recipe,
         name="interaction",
-        data=f"{recipe.scenes} simulated movies",
+        data=describe_data(recipe),
         command="napari-vos train interaction",
         training_jaccard=fitted.losses["jaccard"],
         training_corrected_jaccard=fitted.losses["corrected_jaccard"],

@@ -10,7 +10,6 @@ from scipy import ndimage
 from torch.nn import functional
 
 from napari_vos.engines.windows import (
-    MARKED_CONTEXT,
     crop_windows,
     window_side,
     within_frame,
@@ -74,7 +73,7 @@ def sample_marked(rng: np.random.Generator, scene: Scene) -> Marked:
     choice = rng.random()
     corrected, boxed = choice < CORRECTED_SHARE, choice > 1 - BOX_SHARE * (1 - CORRECTED_SHARE)
     unsure = not corrected and not boxed and rng.random() < UNSURE_SHARE
-    center, side = _place(rng, scene.labels[t] == object_id, unsure=unsure)
+    center, side = _place(rng, scene.labels[t] == object_id, unsure=unsure, corrected=corrected)
     image, truth, anything, visible = _cut(scene, t, object_id, center, side)
     mask = (truth > 0.5).numpy()[0]
     if mask.sum() < LEAST_VISIBLE:
@@ -115,23 +114,25 @@ def _choose(rng: np.random.Generator, scene: Scene) -> tuple[int, int]:
 
 
 def _place(
-    rng: np.random.Generator, mask: NDArray[np.bool_], *, unsure: bool
+    rng: np.random.Generator, mask: NDArray[np.bool_], *, unsure: bool, corrected: bool
 ) -> tuple[NDArray[np.float64], float]:
     """Return centre and side of a window, in data pixels.
 
-    If the object's size isn't known, the window is chosen around a stroke.
+    If the object's size isn't known, the window is chosen around a stroke; if it is
+    corrected, around what it was taken for.
     """
     box = window_of(mask)
     if box is None:
         raise ValueError("The mask is empty.")
-    side = float(window_side(torch.tensor(float(max(box.shape))), MARKED_CONTEXT))
+    side = float(window_side(torch.tensor(float(max(box.shape)))))
     if unsure:
         side = max(16.0, side * float(np.exp(rng.uniform(np.log(0.5), np.log(4)))))
         pixels = np.argwhere(mask)
         return pixels[rng.integers(len(pixels))].astype(float), side
     middle = np.array([box.top + box.bottom - 1, box.left + box.right - 1]) / 2
-    center = middle + rng.normal(0, 0.06 * side, 2)
-    return center, side * float(np.exp(rng.normal(0, 0.15)))
+    spread = 2.0 if corrected else 1.0
+    center = middle + rng.normal(0, 0.05 * spread * side, 2)
+    return center, side * float(np.exp(rng.normal(0, 0.12 * spread)))
 
 
 def _cut(

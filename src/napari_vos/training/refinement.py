@@ -15,7 +15,7 @@ from napari_vos.networks.refinement import NEIGHBOURHOOD, Known, RefinementNetwo
 from napari_vos.training.loop import SeededStream, fit, write_weights
 from napari_vos.training.outlines import RIM, Outlines, sample_outlines
 from napari_vos.training.points import choose_points, draw_points
-from napari_vos.training.scenes import Scene, open_scene, scenes_of
+from napari_vos.training.scenes import Scene, gather_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +156,7 @@ def train(recipe: RefinementTraining, *, report: Callable[[str], None] | None = 
         The weights file.
     """
     recipe.out.mkdir(parents=True, exist_ok=True)
-    scenes = [*scenes_of(recipe), *map(open_scene, recipe.movies)]
+    scenes = gather_scenes(recipe)
     torch.manual_seed(recipe.seed)
     network = RefinementNetwork()
     for part in network.head.predictor.parameters():

@@ -70,6 +70,27 @@ class SceneRecipe(Protocol):
         ...
 
 
+class MovieRecipe(SceneRecipe, Protocol):
+    """A recipe that mixes real movies in."""
+
+    @property
+    def movies(self) -> tuple[Path, ...]:
+        """Folders of real movies (`images.tif`, `labels.tif`)."""
+        ...
+
+
+def gather_scenes(recipe: MovieRecipe) -> list[Scene]:
+    """Simulate the movies of a recipe, or find those made before, and open the real ones."""
+    return [*scenes_of(recipe), *map(open_scene, recipe.movies)]
+
+
+def describe_data(recipe: MovieRecipe) -> str:
+    """Return what a recipe trains on, for the card."""
+    return "; ".join(
+        [f"{recipe.scenes} simulated movies", *(folder.name for folder in recipe.movies)]
+    )
+
+
 def scenes_of(recipe: SceneRecipe) -> Iterator[Scene]:
     """Yield the simulated movies of a recipe; all recipes share their seeds."""
     folder = recipe.out / "scenes"
