@@ -131,3 +131,22 @@ def test_bad_input(fails, images, prompts, tmp_path):
     assert "no file or folder" in fails("propagate", tmp_path / "no.tif", prompts, "-o", output)
     assert ".zarr" in fails("propagate", images, prompts, "-o", tmp_path / "out.png")
     assert "no folder" in fails("propagate", images, prompts, "-o", tmp_path / "no" / "out.tif")
+
+
+def test_one_direction(propagate, run, factory, images, prompts, tmp_path):
+    painted = tifffile.imread(prompts)
+    middle = np.zeros_like(painted)
+    middle[3] = painted[0]
+    tifffile.imwrite(tmp_path / "middle.tif", middle)
+    arguments = ("propagate", images, tmp_path / "middle.tif", "-o", tmp_path / "out.tif")
+    assert run(*arguments, "--direction", "backward")[0] == 0
+    labels = np.stack(list(open_labels(tmp_path / "out.tif")))
+    assert labels[:4].any(axis=(1, 2)).all()
+    assert not labels[4:].any()
+    code, _, told = run(*arguments[:-1], tmp_path / "other.tif", "--direction", "sideways")
+    assert code == 2
+    assert "no --direction 'sideways'; expected both, forward, backward" in told
+    options = ("--direction", "forward", "--newcomers", "2")
+    code, _, told = run(*arguments[:-1], tmp_path / "other.tif", *options)
+    assert code == 2
+    assert "--newcomers are followed both ways" in told

@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -30,7 +30,7 @@ from napari_vos.cli.options import (
     report,
 )
 from napari_vos.configs import refining
-from napari_vos.errors import PromptError, StoreError
+from napari_vos.errors import NapariVosError, PromptError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_vos.frames import FrameStack
     from napari_vos.io import LabelStack
     from napari_vos.session import Progress, Session
+    from napari_vos.session.spans import Direction
 
 _SUFFIXES = (".tif", ".tiff", ".zarr")
 _INTERRUPTED = 130
@@ -100,6 +101,9 @@ def propagate(
         float, typer.Option(min=0, max=1, help="What is less certain is no newcomer.")
     ] = 0.4,
     frames: Frames = None,
+    direction: Annotated[
+        str, typer.Option(help="From your frames: both, forward or backward.")
+    ] = "both",
     engine: Engine = "compact",
     weights: Weights = None,
     fusion_weights: FusionWeights = None,
@@ -129,6 +133,7 @@ def propagate(
 
     folder = session or output.with_suffix(".session")
     _check_outputs(output, [table, events], ctc, folder, overwrite=overwrite)
+    towards = _parse_direction(direction, newcomers)
     memory_bytes = parse_size(memory)
     config: EngineConfig | None = parse_fusion(engine, fusion_weights)
     if refine:
@@ -156,7 +161,7 @@ def propagate(
         started = time.perf_counter()
         chosen = None if frames is None else (window.start, window.stop - 1)
         if newcomers is None:
-            n_done = _run(opened, opened.propagate(frames=chosen))
+            n_done = _run(opened, opened.propagate(frames=chosen, direction=towards))
         else:
             opened.choose_detector(
                 detector, weights=detector_weights, device=device, precision=precision
@@ -232,6 +237,27 @@ def _check_outputs(
             f"'{ctc}' isn't a folder of masks and res_track.txt, which alone is replaced. Choose "
             "another name."
         )
+
+
+def _parse_direction(direction: str, newcomers: int | None) -> Direction:
+    """Return the direction that is meant, of which newcomers know both alone.
+
+    Raises
+    ------
+    NapariVosError
+        If there is no such direction, or newcomers are asked for in one.
+    """
+    from napari_vos.session.spans import Direction
+
+    if direction not in get_args(Direction):
+        raise NapariVosError(
+            f"There is no --direction '{direction}'; expected {', '.join(get_args(Direction))}."
+        )
+    if newcomers is not None and direction != "both":
+        raise NapariVosError(
+            f"--newcomers are followed both ways, but --direction is '{direction}'. Leave one out."
+        )
+    return cast("Direction", direction)
 
 
 def painted_frames(frames: FrameStack, prompts: LabelStack) -> list[int]:
