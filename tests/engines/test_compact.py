@@ -7,9 +7,11 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 
 from napari_vos import FrameStack, Session
 from napari_vos.errors import NapariVosError
+from napari_vos.session import replay
 from napari_vos.simulation import Modality, Scenario, Simulation, simulate
 from napari_vos.store.evidence import EndReason
 
@@ -65,6 +67,21 @@ def test_a_run_continued_later_ends_with_the_same_labels(movie: Simulation, tmp_
     with Session.load(tmp_path / "session", frames) as continued:
         continued.run()
         np.testing.assert_array_equal(np.asarray(continued.labels[:]), expected)
+
+
+def test_a_replay_gives_the_same_labels_whatever_holds_the_images(
+    movie: Simulation, tmp_path: Path
+) -> None:
+    folder = tmp_path / "session"
+    with Session(FrameStack(movie.images, axes="TYX"), folder=folder) as session:
+        session.add_mask(0, movie.labels[0])
+        session.run(frames=(0, 4))
+        session.add_mask(3, movie.labels[3])
+        session.run(frames=(0, 4))
+    chunked = da.from_array(movie.images, chunks=(3, 50, 64))
+    stored = zarr.create_array(tmp_path / "a.zarr", data=movie.images, chunks=(1, 64, 64))
+    for images in (chunked, stored):
+        assert replay(folder, FrameStack(images, axes="TYX")).identical
 
 
 def test_undo_restores_the_labels(movie: Simulation) -> None:
