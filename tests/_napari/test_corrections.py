@@ -85,6 +85,13 @@ def test_all_frames_that_are_set_are_known(corrections: Corrections, layer: Labe
     assert np.argwhere(taken[3].labels).tolist() == [[1, 1], [2, 2]]
 
 
+def test_the_brush_and_the_bucket_tell_their_frame(corrections: Corrections, layer: Labels) -> None:
+    layer.paint((2, 3, 3), 5)
+    assert np.argwhere(corrections.take(FOLDER)[2].labels == 5).size
+    layer.fill((2, 7, 8), 6)
+    assert list(corrections.take(FOLDER)) == [2]
+
+
 def test_what_could_not_be_told_is_put_back_and_held_once(
     corrections: Corrections, session: FakeSession, layer: Labels
 ) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
 from napari.layers import Labels
 from psygnal import Signal
 
+from napari_vos._napari.brush import painted_frames
 from napari_vos._napari.painted import Painted
 from napari_vos._napari.snapshot import AXES, METADATA, read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
 
+    import numpy as np
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
@@ -140,10 +141,8 @@ class Corrections:
     def _paint(self, event: Any) -> None:
         shown = self._shown_frame(event.source)
         if shown is not None:
-            axis = _time_axis(event.source)
             # Strokes are on the frame in view; what is set by index can be on any.
-            lists = [atom[0][axis] for atom in event.value if isinstance(atom, tuple)]
-            frames = np.unique(np.concatenate(lists)).tolist() if lists else [shown]
+            frames = painted_frames(event.value, _time_axis(event.source)) or {shown}
             self.note(_folder_of(event.source), frames)
             self.painted.emit()
 
