@@ -52,7 +52,7 @@ def find_frames(about: Mapping[str, Any], frames: FrameStack | None, session: Pa
                 "a file. Pass the images as a FrameStack."
             )
         try:
-            frames = _reopen(about["path"], about["axes"], about["channels"])
+            frames = reopen_frames(about)
         except FramesError as error:
             raise StoreError(
                 f"The images of the session '{session}' can't be opened: {error} "
@@ -79,7 +79,20 @@ def find_frames(about: Mapping[str, Any], frames: FrameStack | None, session: Pa
     return frames
 
 
-def _reopen(path: str, axes: str, channels: list[int]) -> FrameStack:
+def reopen_frames(about: Mapping[str, Any]) -> FrameStack:
+    """Open the images of a session where they were; nothing is compared.
+
+    Parameters
+    ----------
+    about
+        What `describe_frames` noted, with a path.
+
+    Raises
+    ------
+    FramesError
+        If they can't be opened.
+    """
+    path, axes, channels = about["path"], about["axes"], about["channels"]
     # The file's own axes come first: those noted are without any of length 1.
     with suppress(FramesError):
         found = open_frames(path, channels=channels)

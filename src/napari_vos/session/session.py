@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -22,6 +22,7 @@ from napari_vos.session.newcomers import SessionNewcomers
 from napari_vos.session.planner import RoundPlanner
 from napari_vos.session.replay import ReplayReport, replay
 from napari_vos.session.round import Finish, Progress, run_round
+from napari_vos.session.settings import SessionSettings
 from napari_vos.session.spans import Direction, Reach
 from napari_vos.session.survey import Search, Survey
 from napari_vos.session.turns import Phase
@@ -102,28 +103,26 @@ class Session(SessionNewcomers):
         undo_bytes: int = UNDO_BYTES,
         memory_bytes: int | None = None,
     ) -> None:
-        choice = EngineChoice(engine, config, weights, device, precision)
-        about = {
-            "id": uuid.uuid4().hex,
-            "frames": describe_frames(frames),
-            "engine": choice.to_json(),
-            "interactor": EngineChoice(interactor, device=device, precision=precision).to_json(),
-        }
+        settings = SessionSettings(
+            EngineChoice(engine, config, weights, device, precision),
+            EngineChoice(interactor, device=device, precision=precision),
+        )
+        about = {"id": uuid.uuid4().hex, "frames": describe_frames(frames), **settings.to_json()}
         made = SessionFolder.create(None if folder is None else Path(folder), about)
-        self._open(frames, choice, made, undo_bytes, memory_bytes)
+        self._open(frames, settings, made, undo_bytes, memory_bytes)
 
     def _open(
         self,
         frames: FrameStack,
-        choice: EngineChoice,
+        settings: SessionSettings,
         folder: SessionFolder,
         undo_bytes: int,
         memory_bytes: int | None,
     ) -> None:
-        default = EngineChoice(INTERACTOR).to_json()  # older sessions don't name any
-        interactor = EngineChoice.from_json(folder.about.get("interactor", default))
-        super().__init__(Ledger(folder, undo_bytes=undo_bytes), frames, interactor)
-        self._planner = RoundPlanner(self._ledger, frames, choice, memory_bytes=memory_bytes)
+        super().__init__(Ledger(folder, undo_bytes=undo_bytes), frames, settings.interactor)
+        self._planner = RoundPlanner(
+            self._ledger, frames, settings.engine, memory_bytes=memory_bytes
+        )
         self._adaptation: StackAdaptation | None = None
 
     @classmethod
@@ -159,8 +158,8 @@ class Session(SessionNewcomers):
         try:
             found = find_frames(opened.about["frames"], frames, opened.path)
             session = cls.__new__(cls)
-            choice = EngineChoice.from_json(opened.about["engine"])
-            session._open(found, choice, opened, undo_bytes, memory_bytes)
+            settings = SessionSettings.from_json(opened.about)
+            session._open(found, settings, opened, undo_bytes, memory_bytes)
         except NapariVosError:
             opened.close()
             raise
@@ -224,6 +223,7 @@ class Session(SessionNewcomers):
                 return
             self._tell_before(self._planner.estimate(reach))
             current, propagator = self._planner.open(reach)
+            self._describe(reach=reach.to_json())
             self.round_started.emit()
             with closing(run_round(self._ledger, current, propagator)) as steps:
                 for step in steps:
@@ -385,6 +385,11 @@ class Session(SessionNewcomers):
         """
         self._ledger.copy_to(Path(folder))
 
+    def place(self, placement: Mapping[str, object]) -> None:
+        """Keep where a window shows the images, ready for JSON; it means nothing here."""
+        with self._turns.changing():
+            self._describe(placement=placement)
+
     def close(self) -> None:
         """Release the folder; a temporary one is deleted."""
         if self._turns.phase is not Phase.CLOSED:
@@ -398,6 +403,12 @@ class Session(SessionNewcomers):
         self.close()
 
     # What goes on behind
+
+    def _describe(self, **fields: object) -> None:
+        """Change what session.json says, unless it says so already."""
+        folder = self._ledger.folder
+        if {**folder.about, **fields} != folder.about:
+            folder.describe(**fields)
 
     def _close_round(self, current: Round, finish: Finish) -> None:
         # The line only tells: a full disk must not hide why the round has stopped.

@@ -2,7 +2,7 @@
 
 ::
 
-    session.json         format, shape, axes, where the images are, the engine
+    session.json         format, shape, axes, where the images are and lie, the settings
     journal.jsonl        one line per action, round and frame
     prompts/SHA256.npz   what the user painted, by content
     frames/T-N.npz       versions of frames: labels, evidence, events
@@ -50,7 +50,7 @@ class SessionFolder:
     def __init__(self, path: Path, *, temporary: bool, read_only: bool) -> None:
         self.path = path
         self.temporary = temporary
-        self.about = _read_about(path)
+        self.about = read_about(path)
         """What session.json says."""
         self._lock = None if read_only else FolderLock(path / "lock")
         try:
@@ -178,7 +178,7 @@ class SessionFolder:
         """
         with reported(target, "write"):
             if target.exists() and any(target.iterdir()):
-                there = _read_about(target)
+                there = read_about(target)
                 if there["id"] != self.about["id"] or target.samefile(self.path):
                     raise StoreError(
                         f"'{target}' holds another session. Name a new or an empty folder."
@@ -205,7 +205,14 @@ def _write_about(path: Path, about: Mapping[str, object]) -> None:
     write_file(path / "session.json", json.dumps(about, indent=1).encode())
 
 
-def _read_about(path: Path) -> dict[str, Any]:
+def read_about(path: Path) -> dict[str, Any]:
+    """Return what session.json in the folder `path` says.
+
+    Raises
+    ------
+    StoreError
+        If it isn't there, is damaged, or of a newer version.
+    """
     file = path / "session.json"
     if not file.is_file():
         raise StoreError(f"There is no session in '{path}': it has no session.json.")
