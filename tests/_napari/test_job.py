@@ -12,6 +12,7 @@ from napari_vos._napari.job import Job, OpenSessions
 from napari_vos._napari.snapshot import UserFrames, take_image, take_prompts
 from napari_vos.errors import PromptError
 from napari_vos.session import Changes, Session
+from napari_vos.store.folder import read_about
 
 
 @pytest.fixture
@@ -55,3 +56,20 @@ def test_sessions_are_closed_after_the_last_job(job: Job) -> None:
     assert len(list(work)) == 12
     assert sessions.find(job.image, None) is None
     Session.load(session.folder, job.image.open()).close()
+
+
+def test_looking_at_a_session_leaves_its_engine(job: Job, images: np.ndarray) -> None:
+    folder = job.folder
+    assert folder is not None
+    Session(job.image.open(), engine="mast", device="cpu", folder=folder).close()
+    about = read_about(folder)
+    sessions = OpenSessions()
+    list(sessions.show(job))
+    sessions.close()
+    settings = ("engine", "interactor", "reach")
+    assert {name: read_about(folder)[name] for name in settings} == {
+        name: about[name] for name in settings
+    }
+    list(sessions.run(job))
+    assert read_about(folder)["engine"]["name"] == "compact"
+    sessions.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,10 @@ import numpy as np
 from napari_vos._napari.folders import is_session, new_folder
 from napari_vos._napari.overview import Overview
 from napari_vos._napari.painted import tell_painted
+from napari_vos._napari.placement import describe_placement
 from napari_vos.errors import NapariVosError, PromptError
 from napari_vos.session import Changes, Progress, Session
+from napari_vos.store.folder import read_about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from napari_vos._napari.drawing import FrameDrawing
     from napari_vos._napari.painted import Painted
     from napari_vos._napari.snapshot import ImageSnapshot, PromptSnapshot
-    from napari_vos.configs import EngineConfig, InteractionConfig, MivosInteractionConfig
+    from napari_vos.session.engine import EngineChoice
     from napari_vos.session.spans import Direction
 
     Corrections = dict[int, Painted]
@@ -37,10 +39,15 @@ class EngineOptions:
     """The engine that was asked for, as `Session` takes it; or the interactor."""
 
     engine: str = "compact"
-    config: EngineConfig | InteractionConfig | MivosInteractionConfig | None = None
-    weights: Path | None = None
+    config: object | None = None
+    weights: str | Path | None = None
     device: str = "auto"
     precision: str = "auto"
+
+    @classmethod
+    def of(cls, choice: EngineChoice) -> EngineOptions:
+        """Return what a session was asked for."""
+        return cls(choice.name, choice.config, choice.weights, choice.device, choice.precision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +59,7 @@ class Job:
     image, prompts
         The layers; no prompts to propagate what the session was told already.
     options
-        The engine.
+        The engine for what is propagated.
     frames
         First and last frame to predict; None for all.
     direction
@@ -148,7 +155,7 @@ class OpenSessions:
             If anything of it can't be used.
         """
         with self._working():
-            session = self.find(job.image, job.folder) or self._open(job)
+            session = self._find_or_open(job)
             yield session
             chosen = vars(job.interactor).copy()
             session.choose_interactor(chosen.pop("engine"), **chosen)
@@ -182,7 +189,7 @@ class OpenSessions:
     def show(self, job: Job) -> Generator[Session]:
         """Open the session of a job in a worker, and do nothing else with it."""
         with self._working():
-            yield self.find(job.image, job.folder) or self._open(job)
+            yield self._find_or_open(job)
 
     @contextmanager
     def told(self, job: Job) -> Iterator[Session]:
@@ -253,23 +260,33 @@ class OpenSessions:
 
     def _choose(self, job: Job) -> Session:
         """Return the session of a job, with its engine."""
-        session = self.find(job.image, job.folder)
-        if session is None:
-            return self._open(job)
+        session = self._find_or_open(job)
         session.choose_engine(**vars(job.options))
         return session
 
+    def _find_or_open(self, job: Job | DrawJob) -> Session:
+        """Return the session of a job as it is; a new one gets the engine of the job."""
+        return self.find(job.image, job.folder) or self._open(job)
+
     def _open(self, job: Job | DrawJob) -> Session:
-        frames = job.image.open()
         if job.folder is not None and is_session(job.folder):
-            session = Session.load(job.folder, frames)
-            session.choose_engine(**vars(job.options))
+            channels = read_about(job.folder)["frames"]["channels"]
+            session = Session.load(job.folder, job.image.open(channels))
         else:
             folder = job.folder or new_folder(job.image.name)
-            session = Session(frames, folder=folder, **vars(job.options))
+            session = Session(_where_it_was(job.image).open(), folder=folder, **vars(job.options))
+        session.place(describe_placement(job.image))
         self._overviews[session.folder] = Overview(session)
         self._sessions.append((job.image, session))
         return session
+
+
+def _where_it_was(image: ImageSnapshot) -> ImageSnapshot:
+    """Return images with the path of their file, also if they came with another session."""
+    if image.path is None or not is_session(image.path):
+        return image
+    path = read_about(image.path)["frames"]["path"]
+    return replace(image, path=None if path is None else Path(path))
 
 
 def _painted(job: Job) -> list[tuple[int, NDArray[Any]]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.layers import Labels
 
+from napari_vos._napari.placement import place
 from napari_vos._napari.snapshot import (
     AXES,
     METADATA,
@@ -14,7 +15,7 @@ from napari_vos._napari.snapshot import (
     show_frame,
     shown_frame,
 )
-from napari_vos._napari.spread import SpreadLabels
+from napari_vos._napari.spread import spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,16 +53,17 @@ class ResultLayer:
         self._changed: set[int] = set()
         found = find_result(viewer, session.folder)
         if found is None:
-            labels: Any = session.labels
-            if image.letters != "TYX":
-                labels = SpreadLabels(labels, image.letters, image.shape)
             found = Labels(
-                labels,
+                spread(session.labels, image.letters, image.shape),
                 name=f"{image.name} results",
                 metadata={METADATA: {"session": str(session.folder), AXES: image.letters}},
                 **image.placement,
             )
             add_beside(viewer, found)
+        elif found.metadata[METADATA].get(AXES, "TYX") != image.letters:
+            found.data = spread(session.labels, image.letters, image.shape)
+            found.metadata[METADATA][AXES] = image.letters
+        place(found, image.placement)
         self._layer = found
         self._mode = found.mode
         found.metadata[METADATA][WRITTEN] = True

@@ -7,7 +7,7 @@ the frame in view is copied here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -77,9 +77,11 @@ class ImageSnapshot:
         """Return whether both show the very same array."""
         return _largest(self.data) is _largest(other.data)
 
-    def open(self) -> FrameStack:
-        """Return the images as a stack."""
-        return FrameStack(self.data, axes=self.axes, name=self.name, path=self.path)
+    def open(self, channels: Sequence[int] | None = None) -> FrameStack:
+        """Return the images as a stack, with the channels that networks are to see."""
+        return FrameStack(
+            self.data, axes=self.axes, channels=channels, name=self.name, path=self.path
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,3 +71,8 @@ class SpreadLabels:
     def _own(self, full: tuple[Any, ...]) -> tuple[Any, ...]:
         pairs = zip(full, self._letters, strict=True)
         return tuple(part for part, letter in pairs if letter in "TYX")
+
+
+def spread(labels: Any, letters: str, shape: tuple[int, ...]) -> Any:
+    """Return labels (T, Y, X) with the axes of an image; see `SpreadLabels`."""
+    return labels if letters == "TYX" else SpreadLabels(labels, letters, shape)

@@ -1,11 +1,16 @@
-"""What the fields of the Propagate widget say, taken for work. Main thread only."""
+"""What the fields of the Propagate widget say, taken for work; and what sessions say in them.
+
+Main thread only.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_vos._napari.job import DrawJob, Job
+from napari_vos._napari.folders import is_session
+from napari_vos._napari.job import DrawJob, EngineOptions, Job
 from napari_vos._napari.snapshot import (
     METADATA,
     UserFrames,
@@ -15,6 +20,8 @@ from napari_vos._napari.snapshot import (
 )
 from napari_vos.errors import FramesError
 from napari_vos.prompts import draw
+from napari_vos.session.settings import SessionSettings
+from napari_vos.store.folder import read_about
 from napari_vos.widgets.steps import Aim
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Chosen:
-    """Takes jobs of what is chosen and drawn.
+    """Takes jobs of what is chosen and drawn, and shows the settings of what is chosen.
 
     Parameters
     ----------
@@ -49,6 +56,7 @@ class Chosen:
         self._form = form
         self._draw = draw
         self._desk = desk
+        self._filled: Path | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -67,6 +75,58 @@ class Chosen:
         t = shown_frame(image, self._viewer)
         object_id = int(self._draw.object_id.value)
         return None if session is None else Aim(image, session, t, object_id)
+
+    def fill(self) -> None:
+        """Show the settings of the session that is chosen, if another one was before.
+
+        What the user changes then is meant for it.
+
+        Raises
+        ------
+        StoreError
+            If the session is damaged.
+        """
+        before, folder = self._filled, self._session
+        self._filled = folder
+        if folder is None or folder == before or not is_session(folder):
+            return
+        about = read_about(folder)
+        settings = SessionSettings.from_json(about)
+        self._form.fill(settings, about["frames"]["n_frames"])
+        self._draw.fill(EngineOptions.of(settings.interactor))
+
+    def keep(self) -> None:
+        """Take what the fields say for the settings of the session that was opened with them."""
+        self._filled = self._session
+
+    def check_images(self, folder: Path) -> None:
+        """Check that the chosen images can be those of a session; only their size is compared.
+
+        Raises
+        ------
+        FramesError
+            If they can't.
+        """
+        about = read_about(folder)["frames"]
+        expected = about["n_frames"], *about["shape"]
+        layer = self._form.image.value
+        with suppress(FramesError):
+            image = take_image(layer)
+            if tuple(image.shape[image.letters.index(axis)] for axis in "TYX") == expected:
+                return
+        chosen = "no images are chosen" if layer is None else f"'{layer.name}' doesn't fit it"
+        raise FramesError(
+            f"The session '{folder}' was made on '{about['name']}', {expected[0]} frames of "
+            f"{expected[1:]} pixels, and {chosen}. Open those, choose them under 'images', and "
+            "press Propagate."
+        )
+
+    @property
+    def _session(self) -> Path | None:
+        """The folder of the session that is chosen, whether it's open or not."""
+        aim = self.aim()
+        found = self.folder if aim is None else aim.session.folder
+        return None if found is None else found.resolve()
 
     def take(self) -> Job:
         """Return what a press of Propagate means.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, PushButton, SpinBox
@@ -19,7 +19,9 @@ from napari_vos.engines import INTERACTORS
 from napari_vos.errors import PromptError
 from napari_vos.prompts import MAX_OBJECT_ID
 from napari_vos.session.interaction import INTERACTOR
+from napari_vos.widgets.form import name_path, named_path
 from napari_vos.widgets.layout import make_row
+from napari_vos.widgets.machine import choose
 
 if TYPE_CHECKING:
     import napari
@@ -32,11 +34,11 @@ NEW_LAYERS = {
 }
 """What can be drawn on, with what it is for."""
 
-_LOCAL: dict[str, InteractionConfig | MivosInteractionConfig] = {
-    "compact": InteractionConfig(local=True),
-    "mivos": MivosInteractionConfig(local=True),
+_LOCAL: dict[str, type[InteractionConfig | MivosInteractionConfig]] = {
+    "compact": InteractionConfig,
+    "mivos": MivosInteractionConfig,
 }
-"""How interactors change masks around their strokes alone."""
+"""Settings of the interactors that can change masks around their strokes alone."""
 
 
 class DrawPanel(Container):  # type: ignore[type-arg]
@@ -57,6 +59,7 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         self._viewer = viewer
         self._strokes: dict[int, Strokes] = {}
         self._heard: DrawingLayer | None = None
+        self._filled = EngineOptions(INTERACTOR)
         self.layer = ComboBox(
             label="draw on",
             choices=self._drawable,
@@ -120,11 +123,24 @@ class DrawPanel(Container):  # type: ignore[type-arg]
     @property
     def chosen(self) -> EngineOptions:
         """The interactor that is asked for."""
-        path = cast("Path | None", self.weights.value)
-        weights = None if path is None or str(path) in ("", ".") else path
-        name = self.interactor.value
-        config = _LOCAL.get(name) if self.local.value else None
-        return EngineOptions(name, config, None if name == "random_walker" else weights)
+        name, filled = self.interactor.value, self._filled
+        kept = filled if filled.engine == name else EngineOptions(name)
+        weights = None if name == "random_walker" else named_path(self.weights, filled.weights)
+        return replace(kept, config=self._config(kept.config), weights=weights)
+
+    def _config(self, kept: object | None) -> object | None:
+        """Return the settings of the interactor; those that no field shows are kept."""
+        kind = _LOCAL.get(self.interactor.value)
+        if kind is None or self.local.value == _is_local(kept):
+            return kept
+        return replace(kept if isinstance(kept, kind) else kind(), local=self.local.value)
+
+    def fill(self, interactor: EngineOptions) -> None:
+        """Show the interactor of a session; what no field shows of it is kept with it."""
+        self._filled = interactor
+        choose(self.interactor, interactor.engine)
+        name_path(self.weights, interactor.weights)
+        self.local.value = _is_local(interactor.config)
 
     def ask(self) -> None:
         """Ask for masks, as the button does."""
@@ -227,6 +243,10 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         is_stroke = isinstance(self._heard, Labels) or str(event.action) == "added"
         if is_stroke and self.automatic.value:
             self.requested.emit(False)
+
+
+def _is_local(config: object | None) -> bool:
+    return isinstance(config, InteractionConfig | MivosInteractionConfig) and config.local
 
 
 def _events_of(layer: DrawingLayer) -> Any:

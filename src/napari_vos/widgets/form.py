@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import napari.layers
 from magicgui.types import FileDialogMode
@@ -20,12 +22,16 @@ from magicgui.widgets import (
 
 from napari_vos._napari.job import EngineOptions
 from napari_vos._napari.settings import read_setting
-from napari_vos._napari.snapshot import UserFrames
+from napari_vos._napari.snapshot import UserFrames, take_image
 from napari_vos.configs import EngineConfig, MivosConfig, refining
 from napari_vos.engines import PROPAGATORS, PUBLISHED
+from napari_vos.errors import FramesError
 from napari_vos.session.spans import Direction
 from napari_vos.widgets.layout import make_row
-from napari_vos.widgets.machine import make_device, make_precision
+from napari_vos.widgets.machine import choose, make_device, make_precision
+
+if TYPE_CHECKING:
+    from napari_vos.session.settings import SessionSettings
 
 _LINK = "#3d8fd8"
 
@@ -122,6 +128,7 @@ class PropagateForm:
                 self.follow,
             ]
         )
+        self._filled = EngineOptions()
         self.image.changed.connect(self.fit_range)
         self.engine.changed.connect(self._fit_engine)
         self._fit_engine()
@@ -129,19 +136,28 @@ class PropagateForm:
     @property
     def options(self) -> EngineOptions:
         """The engine that is asked for."""
-        fusion = chosen_path(self.fusion_weights) if self.engine.value == "mivos" else None
-        config: EngineConfig | None = None
-        if fusion is not None:
-            config = MivosConfig(fusion_weights=str(fusion))
-        if self.refine.value:
-            config = refining(self.engine.value, config)
         return EngineOptions(
             self.engine.value,
-            config,
-            chosen_path(self.weights),
+            self._config(),
+            named_path(self.weights, self._filled.weights),
             self.device.value,
             self.precision.value,
         )
+
+    def _config(self) -> EngineConfig | None:
+        """Return the settings of the engine; those that no field shows are the session's."""
+        engine = self.engine.value
+        config = self._filled_config if self._filled.engine == engine else None
+        if engine == "mivos":
+            kept = config if isinstance(config, MivosConfig) else MivosConfig()
+            fusion = named_path(self.fusion_weights, kept.fusion_weights)
+            if fusion != kept.fusion_weights:
+                config = replace(kept, fusion_weights=None if fusion is None else str(fusion))
+        if self.refine.value and not _refines(config):
+            return refining(engine, config)
+        if config is not None and _refines(config) and not self.refine.value:
+            return replace(config, refine="no")
+        return config
 
     @property
     def session_folder(self) -> Path | None:
@@ -154,12 +170,37 @@ class PropagateForm:
         chosen = (int(self.first.value), int(self.last.value))
         return None if chosen == (0, self.last.max) else chosen
 
+    def fill(self, settings: SessionSettings, n_frames: int) -> None:
+        """Show the settings of a session.
+
+        What no field shows of its engine is kept as long as that engine is chosen.
+        """
+        self._filled = filled = EngineOptions.of(settings.engine)
+        config = self._filled_config
+        choose(self.engine, filled.engine)
+        choose(self.device, filled.device)
+        choose(self.precision, filled.precision)
+        name_path(self.weights, filled.weights)
+        fusion = config.fusion_weights if isinstance(config, MivosConfig) else None
+        name_path(self.fusion_weights, fusion)
+        self.refine.value = _refines(config)
+        self.direction.value = settings.reach.direction
+        self._offer_frames(n_frames)
+        self.first.value, self.last.value = settings.reach.frames or (0, n_frames - 1)
+
     def fit_range(self) -> None:
         """Offer the frames of the chosen images."""
-        layer = self.image.value
-        if layer is None or layer.ndim < 3:
-            return
-        last = max(1, int((layer.data[0] if layer.multiscale else layer.data).shape[0]) - 1)
+        with suppress(FramesError):  # images that can't be used have no frames to offer
+            image = take_image(self.image.value)
+            self._offer_frames(image.shape[image.letters.index("T")])
+
+    @property
+    def _filled_config(self) -> EngineConfig | None:
+        config = self._filled.config
+        return config if isinstance(config, EngineConfig) else None
+
+    def _offer_frames(self, n_frames: int) -> None:
+        last = max(1, n_frames - 1)
         if last != self.last.max:
             self.first.max = self.last.max = last
             self.first.value, self.last.value = 0, last
@@ -183,7 +224,22 @@ def layer_choice(kind: type, *, label: str, tooltip: str) -> Any:
     return create_widget(annotation=kind, label=label, options={"tooltip": tooltip})
 
 
+def _refines(config: EngineConfig | None) -> bool:
+    return config is not None and config.refine != "no"
+
+
 def chosen_path(field: FileEdit) -> Path | None:
     """Return the file or folder that a field names; None if it is empty."""
     value = cast("Path | None", field.value)
     return None if value is None or str(value) in ("", ".") else value
+
+
+def name_path(field: FileEdit, path: str | Path | None) -> None:
+    """Let a field name a file, or one of the registered weights, as it is written."""
+    field.line_edit.value = "" if path is None else str(path)
+
+
+def named_path(field: FileEdit, kept: str | Path | None) -> str | Path | None:
+    """Return what a field names, as it was written if `name_path` was told the same."""
+    chosen = chosen_path(field)
+    return kept if chosen is not None and kept is not None and chosen == Path(kept) else chosen

@@ -21,6 +21,15 @@ def make_precision(tooltip: str) -> ComboBox:
     return _make("precision", PRECISIONS, tooltip)
 
 
+def choose(field: ComboBox, value: str) -> None:
+    """Choose a value, which is offered from now on if it wasn't."""
+    offered = tuple(field.choices)
+    if value not in offered:
+        # A function, which is asked again when choices are reset.
+        field.choices = lambda _: (*offered, value)
+    field.value = value
+
+
 def _make(name: str, choices: tuple[str, ...], tooltip: str) -> ComboBox:
     value = read_setting("propagation", name, default="auto")
     return ComboBox(label=name, choices=choices, value=value, tooltip=tooltip)

@@ -138,6 +138,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         draw.rough.changed.connect(self._scribble)
         review.changes.changed.connect(self._display.overlay)
         for field in (form.image, form.labels, form.folder):
+            field.changed.connect(self._fill)
             field.changed.connect(self._fit_buttons)
         self.timeline.chosen.connect(self._go_to)
         self._viewer.dims.events.point.connect(self._show_current)
@@ -146,6 +147,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._pause.timeout.connect(self._take_painted)
         self._desk.begun.connect(self._show_begin)
         self._desk.ended.connect(self._show_end)
+        self._fill()
         self._fit_buttons()
 
     @property
@@ -262,6 +264,7 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
 
     def _show_begin(self, run: Run, line: str) -> None:
         self._display.follow(run)
+        run.opened.connect(self._chosen.keep)
         run.estimated.connect(self._controls.tell)
         run.progressed.connect(self._controls.show_progress)
         # A run outlives its panel, but not its window.
@@ -290,6 +293,10 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self._desk.follow = follow
         if self.run is not None:
             self.run.follow = follow
+
+    def _fill(self) -> None:
+        with told():
+            self._chosen.fill()
 
     def _fit_buttons(self) -> None:
         """Enable what can be pressed now, and show the session that is chosen."""
@@ -354,8 +361,13 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         with told():
             layers = self._viewer.open(folder, plugin="napari-vos")
             labels = next(layer for layer in layers if METADATA in layer.metadata)
+            images = [layer for layer in layers if layer is not labels]
+            if images:
+                self.form.image.value = images[0]
+            self.form.folder.value = None
             self.form.labels.value = labels
             self.form.user_frames.value = str(UserFrames.SHOWN)
+            self._chosen.check_images(folder)
             self._desk.show(self._chosen.take())
 
     def _leave(self) -> None:
