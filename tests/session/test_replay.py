@@ -47,6 +47,40 @@ def test_a_replay_gives_the_same_labels(recorded, frames, factory, tmp_path):
         assert np.array_equal(one.labels[:], other.labels[:])
 
 
+@pytest.mark.parametrize("n_frames", [4, 10, 16])
+def test_a_session_whose_sides_ran_one_after_the_other_replays(
+    frames, factory, blocks, tmp_path, monkeypatch, n_frames
+):
+    with Session(frames) as today:
+        record_two_rounds(today, blocks)
+        today.run()
+        with monkeypatch.context() as patch, Session(frames, folder=tmp_path / "a") as session:
+            patch.setattr("napari_vos.session.round.nearest_first", one_after_the_other)
+            record_two_rounds(session, blocks)
+            steps = session.propagate()
+            order = [next(steps).t for _ in range(n_frames)]
+            steps.close()
+        assert order == [6, 7, *range(6, 12), *range(4, -1, -1), 9, 10, 11, 7][:n_frames]
+        assert replay(tmp_path / "a", frames).identical
+        with Session.load(tmp_path / "a", frames) as session:
+            session.run()
+            # The order makes no difference to the masks.
+            assert np.array_equal(session.labels[:], today.labels[:])
+            assert session.confidence == today.confidence
+        assert replay(tmp_path / "a", frames).identical
+
+
+def one_after_the_other(legs, rest):
+    """Stands for `nearest_first`, as it was when legs didn't take turns."""
+    return (index for index, frames in enumerate(rest) for _ in frames)
+
+
+def record_two_rounds(session, blocks):
+    """Mark two objects on one frame and correct one of them, to be run on both sides."""
+    session.add_mask(5, blocks(o1=(2, 15), o2=(10, 15)))
+    session.add_mask(8, blocks(o1=(3, 20)))
+
+
 def test_rounds_take_their_engine_from_the_journal(recorded, frames, factory):
     factory.arguments.clear()
     replay(recorded, frames)

@@ -29,6 +29,11 @@ def snapshot(session):
     )
 
 
+def begun(factory):
+    """The spans the engine was given, without those in which it went on."""
+    return [span for span in factory.spans if span.done_until is None]
+
+
 def test_a_painted_frame_is_there_at_once(session, blocks):
     painted = blocks(o7=(2, 3), o65535=(10, 20))
     session.add_mask(3, painted)
@@ -59,7 +64,7 @@ def test_propagation_reaches_every_frame(session, blocks):
 def test_objects_of_one_span_run_together(session, blocks, factory):
     session.add_mask(4, blocks(o1=(2, 15), o2=(10, 15)))
     session.run()
-    assert [(s.start, s.end, s.object_ids, s.references) for s in factory.spans] == [
+    assert [(s.start, s.end, s.object_ids, s.references) for s in begun(factory)] == [
         (4, 11, (1, 2), (4,)),
         (4, 0, (1, 2), (4,)),
     ]
@@ -72,7 +77,7 @@ def test_a_second_prompt_runs_only_its_own_spans(session, blocks, factory):
     session.add_mask(6, blocks(o1=(2, 12)))
     factory.latest.spans.clear()
     session.run()
-    assert [(s.start, s.end, s.object_ids, s.references, s.fuse_with) for s in factory.spans] == [
+    assert [(s.start, s.end, s.object_ids, s.references, s.fuse_with) for s in begun(factory)] == [
         (6, 11, (1,), (0, 6), None),
         (6, 1, (1,), (0, 6), 0),
     ]
@@ -85,7 +90,7 @@ def test_a_newcomer_runs_both_ways_and_leaves_others_alone(session, blocks):
     session.run()
     before = [session.probability(t, 1) for t in range(12)]
     session.add_mask(5, blocks(o9=(15, 20)))
-    assert [result.t for result in session.propagate()] == [*range(6, 12), 4, 3, 2, 1, 0]
+    assert [result.t for result in session.propagate()] == [6, 4, 7, 8, 3, 2, 9, 10, 11, 1, 0]
     for t, (probability, box) in enumerate(before):
         after, box_after = session.probability(t, 1)
         assert box_after == box
@@ -97,10 +102,28 @@ def test_fusion_sees_what_was_there_before_its_pass(session, blocks, factory):
     session.add_mask(0, blocks(o1=(2, 2)))
     session.add_mask(8, blocks(o1=(2, 20)))
     session.run()
-    spans = [(s.start, s.end, s.references, s.fuse_with) for s in factory.spans]
+    spans = [(s.start, s.end, s.references, s.fuse_with) for s in begun(factory)]
     assert spans == [(0, 7, (0,), None), (8, 11, (0, 8), None), (8, 1, (0, 8), 0)]
     # In the second pass frames 1 to 7 hold what the first has left there.
     assert all(factory.latest.seen_before[t, 1] for t in range(1, 8))
+
+
+def test_one_span_is_open_at_a_time(session, blocks, fake, monkeypatch):
+    n_open = []
+    propagate = fake.WalkingPropagator.propagate
+
+    def counted(self, span, evidence):
+        assert not n_open
+        n_open.append(span)
+        try:
+            yield from propagate(self, span, evidence)
+        finally:
+            n_open.pop()
+
+    monkeypatch.setattr(fake.WalkingPropagator, "propagate", counted)
+    session.add_mask(5, blocks(o1=(2, 15), o2=(10, 15)))
+    assert len(list(session.propagate())) == 11
+    assert not n_open
 
 
 def test_two_prompts_at_once_equal_one_after_the_other(frames, factory, blocks):

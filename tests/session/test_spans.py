@@ -4,7 +4,7 @@ import pytest
 
 from napari_vos.engines.base import Span
 from napari_vos.session.marks import ANY_OBJECT, Mark, MarkKind, is_supported, marks_of
-from napari_vos.session.spans import Arm, Leg, Reach, plan_legs
+from napari_vos.session.spans import Arm, Leg, Reach, nearest_first, plan_legs
 
 PRESENT, ABSENT = MarkKind.PRESENT, MarkKind.ABSENT
 
@@ -122,6 +122,61 @@ def test_an_older_arm_fuses_with_what_a_newer_one_has_left():
     said = marks((5, 1), (15, 1))
     arms |= {(15, 1, 1): Arm(19, "4-0", False), (15, 1, -1): Arm(12, "4-1", False)}
     assert spans(said, arms) == [(5, 14, (1,), 15), (15, 6, (1,), 5)]
+
+
+def in_order(legs, rest=None):
+    """The (first object, frame) of each step."""
+    left = [list(leg.frames) for leg in legs] if rest is None else [list(each) for each in rest]
+    order = list(nearest_first(legs, [tuple(each) for each in left]))
+    return [(legs[index].span.object_ids[0], left[index].pop(0)) for index in order]
+
+
+def test_the_two_sides_of_a_mark_take_turns():
+    steps = in_order(plan_legs(marks((5, 1)), {}, 12))
+    assert [t for _, t in steps] == [6, 4, 7, 8, 3, 2, 9, 10, 11, 1, 0]
+
+
+def test_no_frame_waits_for_one_more_than_twice_as_far():
+    frames = [t for _, t in in_order(plan_legs(marks((40, 1)), {}, 200))]
+    assert sorted(frames) == [t for t in range(200) if t != 40]
+    for position, t in enumerate(frames):
+        nearer = {s for s in frames if 2 * abs(s - 40) <= abs(t - 40)}
+        assert nearer <= set(frames[:position])
+
+
+def test_legs_on_one_side_run_one_after_the_other():
+    # Object 2 is gone on frame 2; so its leg to there isn't that of object 1.
+    legs = plan_legs(marks((5, 1), (5, 2), (2, -2)), {}, 9)
+    steps = in_order(legs)
+    assert [t for i, t in steps if i == 1] == [6, 4, 7, 8, 3, 2, 1, 0]
+    assert [t for i, t in steps if i == 2] == [4, 3]
+    assert steps.index((2, 4)) > steps.index((1, 0))
+
+
+def test_marks_of_other_objects_run_one_after_the_other():
+    said = marks((2, 1), (6, 2), (2, 3), (6, 3))
+    steps = in_order(plan_legs(said, {}, 9))
+    # First marks first, each with its two sides; then the second one of object 3.
+    assert [t for i, t in steps if i == 1] == [3, 1, 4, 5, 0, 6, 7, 8]
+    assert [t for i, t in steps if i == 2] == [7, 5, 8, 4, 3, 2, 1, 0]
+    last = [(3, t) for t in (7, 5, 8, 4, 3)]
+    assert steps[-len(last) :] == last
+
+
+def test_objects_with_the_same_user_frames_take_turns_together():
+    said = marks((1, 1), (8, 2))
+    said |= {(5, 1): Mark(PRESENT, 9), (5, 2): Mark(PRESENT, 9)}
+    legs = [leg for leg in plan_legs(said, done(marks((1, 1), (8, 2)), 12), 12) if leg.passed == 2]
+    steps = in_order(legs)
+    assert steps == [(1, t) for t in (6, 4, 7, 8, 3, 2, 9, 10, 11)] + [
+        (2, t) for t in (6, 4, 7, 3, 2, 1, 0)
+    ]
+
+
+def test_the_side_that_has_fallen_behind_goes_on_first():
+    legs = plan_legs(marks((5, 1)), {}, 12)
+    steps = in_order(legs, [range(10, 12), range(4, -1, -1)])
+    assert [t for _, t in steps] == [4, 3, 2, 10, 11, 1, 0]
 
 
 def test_legs_go_through_the_journal():

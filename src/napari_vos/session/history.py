@@ -69,7 +69,9 @@ class Round:
     line
         That line.
     legs
-        What it runs, in order.
+        What it runs.
+    order
+        The leg of each finished frame, in the order in which they were run.
     done
         The last finished frame of each leg.
     ended
@@ -83,6 +85,7 @@ class Round:
     n: int
     line: Line
     legs: tuple[Leg, ...]
+    order: list[int] = field(default_factory=list)
     done: dict[int, int] = field(default_factory=dict)
     ended: dict[int, set[int]] = field(default_factory=dict)
     spared: dict[int, set[int]] = field(default_factory=dict)
@@ -101,7 +104,7 @@ class Round:
     @property
     def n_done(self) -> int:
         """How many frames are finished, a frame counted once per leg."""
-        return sum(len(leg.frames) - len(self.rest(index)) for index, leg in enumerate(self.legs))
+        return len(self.order)
 
     @property
     def is_finished(self) -> bool:
@@ -115,6 +118,7 @@ class Round:
         if leg.passed != self._passed:
             self._passed = leg.passed
             self.before = {}
+        self.order.append(index)
         self.done[index] = t
         ended = self.ended.setdefault(index, set())
         ended.update(int(object_id) for object_id in line["ends"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,8 +163,9 @@ class _Replay:
         begun = begin_round(self._again, legs, reach, choice, propagator, self._frames)
         for index in range(len(legs)):
             self._legs[current.name(index)] = begun.name(index)
-        with closing(run_round(self._again, begun, propagator)) as steps:
-            for _ in islice(steps, current.n_done):
+        # In the order in which they were run, whatever the order of today.
+        with closing(run_round(self._again, begun, propagator, current.order)) as steps:
+            for _ in steps:
                 pass
 
     def _compare(self, then: dict[str, Any], now: dict[str, Any]) -> None:

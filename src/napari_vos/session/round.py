@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from napari_vos.session.ends import spared_objects
 from napari_vos.session.engine import plan_of
 from napari_vos.session.merge import labels_of, labels_with_locks
 from napari_vos.session.reader import LedgerReader
-from napari_vos.session.spans import n_frames_of, sized
+from napari_vos.session.spans import n_frames_of, nearest_first, sized
 from napari_vos.store.evidence import FrameEvidence, ObjectEvidence
 from napari_vos.store.record import Event, FrameRecord
 
@@ -110,16 +111,37 @@ def begin_round(
     return ledger.history.latest_round
 
 
-def run_round(ledger: Ledger, current: Round, propagator: Propagator) -> Generator[Step]:
+def run_round(
+    ledger: Ledger,
+    current: Round,
+    propagator: Propagator,
+    order: Iterable[int] | None = None,
+) -> Generator[Step]:
     """Run what is left of a round and yield after each frame is written.
 
-    It can be closed at any yield: what was yielded is on disk.
+    It can be closed at any yield: what was yielded is on disk. One leg is open at a
+    time; one whose turn comes again goes on from its state, as if it had been interrupted.
+
+    Parameters
+    ----------
+    ledger
+        The session.
+    current
+        The round.
+    propagator
+        Its engine.
+    order
+        Index of the leg of each frame to run; None for all that is left, the nearest
+        frames first.
     """
+    if order is None:
+        rest = [current.rest(index) for index in range(len(current.legs))]
+        order = nearest_first(current.legs, rest)
     n_total = n_frames_of(current.legs)
     n_done = current.n_done
-    for index in range(len(current.legs)):
-        with closing(_run_leg(ledger, current, index, propagator)) as finished:
-            for t, kept, changed in finished:
+    for index, turn in groupby(order):
+        with closing(_run_leg(ledger, current, index, propagator)) as frames:
+            for _, (t, kept, changed) in zip(turn, frames, strict=False):
                 n_done += 1
                 confidence = {i: kept[i].confidence for i in sorted(kept)}
                 progress = Progress(t, tuple(confidence), confidence, n_done, n_total)

@@ -11,6 +11,10 @@ bounds, the next with fusion towards the marks before it. No arm reaches
 beyond a neighbouring mark that is still to run, since that one would run
 those frames again without a trace of the earlier pass: the labels are those of
 marking and propagating one frame at a time, without the time that would take.
+
+The arms on the two sides of a mark take turns, so that the frames nearest to it
+come first. Neither reads a frame the other writes: what comes out is the same in
+whatever order they run.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import groupby
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -181,9 +187,40 @@ def plan_legs(
     for leg, members in batches.items():
         ids = tuple(sorted(object_id for _, object_id in members))
         first = min(order for order, _ in members)
-        key = (leg.passed, first, leg.span.start, -leg.span.direction, leg.span.end, ids)
+        # Legs that take turns lie side by side.
+        mark = (leg.passed, first, leg.span.start, leg.span.references)
+        key = (mark, -leg.span.direction, leg.span.end, ids)
         legs.append((key, replace(leg, span=replace(leg.span, object_ids=ids))))
     return tuple(leg for _, leg in sorted(legs, key=lambda item: item[0]))
+
+
+def nearest_first(legs: Sequence[Leg], rest: Sequence[range]) -> Iterator[int]:
+    """Yield the index of the leg whose next frame is to be run, until none is left.
+
+    Legs of the same user frames take turns, the two sides of the mark each until it is
+    about twice as far from it: an engine that changes sides begins anew from its state,
+    and reads ahead in vain, so it does so seldom. Legs on one side run one after the other,
+    since the later ones see what the earlier ones have found.
+
+    Parameters
+    ----------
+    legs
+        In the order of `plan_legs`.
+    rest
+        The frames of each that are still to run.
+    """
+    for _, together in groupby(range(len(legs)), key=lambda index: legs[index].span.references):
+        indices = list(together)
+        sides = (
+            [
+                (abs(t - legs[index].span.start).bit_length(), index)
+                for index in indices
+                if legs[index].span.direction == direction
+                for t in rest[index]
+            ]
+            for direction in (1, -1)
+        )
+        yield from (index for _, index in merge(*sides, key=lambda turn: turn[0]))
 
 
 def sized(span: Span, entries: Mapping[int, Entry]) -> Span:
