@@ -18,14 +18,15 @@ def test_a_stroke_on_what_was_shown_before_a_run_changes_its_object_alone(
     folder = tmp_path / "session"
     with Session(FrameStack(images), folder=folder) as session:
         session.add_mask(0, masks[0])
-        before = session.hold_labels(6)
+        session.hold_labels(6)
         session.run()
         assert not np.asarray(session.labels[6]).any()
         held = session.frame_change(6).after
         assert set(np.unique(held)) == {0, 1, 7}
-        labels = before.copy()
+        assert not session.shown_labels(6).any()
+        labels = np.zeros_like(held)
         labels[18:22, 30:34] = 9
-        frames = {6: Painted(labels, before)}
+        frames = {6: Painted(labels, is_held=True)}
         tell_painted(session, frames)
         assert frames == {}
         np.testing.assert_array_equal(session.labels[6], np.where(labels, labels, held))

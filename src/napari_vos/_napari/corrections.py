@@ -15,9 +15,7 @@ from napari_vos._napari.snapshot import AXES, METADATA, read_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
 
-    import numpy as np
     from napari.components import ViewerModel
-    from numpy.typing import NDArray
 
     from napari_vos.session import Session
 
@@ -28,7 +26,7 @@ _BRUSHES = ("paint", "erase", "fill", "polygon")
 class _Noted(NamedTuple):
     """What is known of a painted frame; see `Painted`."""
 
-    before: NDArray[np.uint16] | None
+    is_held: bool
     is_rough: bool
 
 
@@ -36,7 +34,8 @@ class Corrections:
     """Hears the layers of results in a window.
 
     A frame is held in its session from the beginning of its first stroke until the
-    session was told: no result is written over what the user paints.
+    session was told: no result is written over what the user paints. What it was before
+    is read where the session is told, in a worker.
 
     Parameters
     ----------
@@ -72,8 +71,9 @@ class Corrections:
         session, noted = self._find(folder), self._frames.setdefault(folder, {})
         for t in frames:
             if t not in noted:
-                before = None if session is None else session.hold_labels(t)
-                noted[t] = _Noted(before, self.is_rough)
+                if session is not None:
+                    session.hold_labels(t)
+                noted[t] = _Noted(session is not None, self.is_rough)
 
     def take(self, folder: Path | None) -> dict[int, Painted]:
         """Return the frames that were painted, and forget them; not the one under the brush."""
@@ -96,9 +96,9 @@ class Corrections:
             return
         session, noted = self._find(folder), self._frames.setdefault(folder, {})
         for t, painted in frames.items():
-            if t in noted and noted[t].before is not None and session is not None:
+            if t in noted and noted[t].is_held and session is not None:
                 session.release_labels(t)  # it is held since the earlier stroke
-            noted[t] = _Noted(painted.before, painted.is_rough)
+            noted[t] = _Noted(painted.is_held, painted.is_rough)
 
     def leave(self) -> dict[Path, dict[int, Painted]]:
         """Hear no more; return what wasn't taken yet, by the session's folder."""

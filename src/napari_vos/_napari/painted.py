@@ -26,15 +26,14 @@ class Painted:
     ----------
     labels
         (Y, X), as they were left.
-    before
-        (Y, X), what the session held before the first stroke, since when it holds
-        what is shown; None for what it holds now.
+    is_held
+        Whether the session holds the frame since before the first stroke.
     is_rough
         Whether the strokes are scribbles, of which masks are to be made.
     """
 
     labels: NDArray[Any]
-    before: NDArray[np.uint16] | None
+    is_held: bool
     is_rough: bool = False
 
 
@@ -81,7 +80,7 @@ def tell_painted(
 
 def _correct(session: Session, t: int, painted: Painted) -> bool:
     held = session.frame_change(t).after
-    was = held if painted.before is None else painted.before
+    was = session.shown_labels(t)
     differs = painted.labels != was
     lost = was[differs & (painted.labels == 0)]
     touched = (set(np.unique(painted.labels[differs])) | set(np.unique(lost))) - {0}
@@ -98,7 +97,7 @@ def _scribble(
     session: Session, t: int, painted: Painted, is_superseded: Callable[[], bool] | None
 ) -> bool:
     """Draw what was painted on the objects of its labels; erased, off those that were there."""
-    was = session.frame_change(t).after if painted.before is None else painted.before
+    was = session.shown_labels(t)
     differs = painted.labels != was
     erased = np.where(differs & (painted.labels == 0), was, 0)
     prompts = painted_scribbles(t, np.where(differs, painted.labels, 0))
@@ -107,5 +106,5 @@ def _scribble(
 
 
 def _drop(session: Session, frames: dict[int, Painted], t: int) -> None:
-    if frames.pop(t).before is not None:
+    if frames.pop(t).is_held:
         session.release_labels(t)

@@ -54,6 +54,7 @@ class Ledger:
         self.n_frames: int = frames["n_frames"]
         self.shape: tuple[int, int] = (frames["shape"][0], frames["shape"][1])
         if folder.mirror is not None:
+            folder.mirror.shown = dict(self.history.state.versions)
             self._collect()
             if folder.mirror.is_new or not folder.was_closed:
                 self._repair()
@@ -103,25 +104,29 @@ class Ledger:
             before = self._undo_version(t) if self.history.done else version
             return (now if before == version else self._labels_of(before)), now
 
-    def hold(self, t: int) -> NDArray[np.uint16]:
-        """Let the labels of frame `t` that are shown stay; return the current ones.
+    def hold(self, t: int) -> None:
+        """Let the labels of frame `t` that are shown stay.
 
-        Until it is released as often, changes of the frame aren't shown.
+        Until it is released as often, changes of the frame aren't shown. Nothing is read
+        here, and no work on the session is waited for.
         """
+        if self.folder.mirror is not None:
+            self.folder.mirror.hold(t)
+
+    def shown_labels(self, t: int) -> NDArray[np.uint16]:
+        """Return the labels of frame `t` that were shown last: since it is held, or now."""
         with self._mutex:
-            if self.folder.mirror is not None:
-                self.folder.mirror.held[t] += 1
-            return self.labels(t)
+            mirror = self.folder.mirror
+            return self._labels_of(self._version(t) if mirror is None else mirror.shown.get(t))
 
     def release(self, t: int) -> None:
         """Show the current labels of frame `t` again, unless it is still held."""
-        with self._mutex:
-            mirror = self.folder.mirror
-            if mirror is not None:
-                mirror.held[t] -= 1
-                if not mirror.held[t]:
-                    del mirror.held[t]
-                    mirror.write(t, self._shown(t))
+        mirror = self.folder.mirror
+        if mirror is not None:
+            mirror.release(t)
+            if not mirror.is_held(t):
+                with self._mutex:
+                    mirror.show(t, self._version(t), self.labels(t))
 
     def state(self, leg: str, t: int) -> Mapping[str, NDArray[np.generic]]:
         """Return the engine's state after frame `t` of a leg or of one it continues."""
@@ -221,8 +226,9 @@ class Ledger:
                 self._discard(written)
                 raise
             changed = self._apply(line)
-            if written and replaced not in (None, current.before.get(t), self._undo_version(t)):
-                self.folder.versions.delete([str(replaced)])
+            needed = {current.before.get(t), self._undo_version(t), *self._held_versions()}
+            if written and replaced is not None and replaced not in needed:
+                self.folder.versions.delete([replaced])
             return changed
 
     def steps_over_budget(self) -> list[Unit]:
@@ -258,8 +264,9 @@ class Ledger:
         mirror = self.folder.mirror
         if mirror is not None:
             mirror.stale |= changed
-            for t in sorted(mirror.stale - mirror.held.keys()):
-                mirror.write(t, self._shown(t))
+            for t in sorted(mirror.stale):
+                if not mirror.is_held(t):
+                    mirror.show(t, self._version(t), self.labels(t))
         return changed
 
     def _labels_of(self, version: str | None) -> NDArray[np.uint16]:
@@ -270,9 +277,6 @@ class Ledger:
     def _version(self, t: int) -> str | None:
         return self.history.state.versions.get(t)
 
-    def _shown(self, t: int) -> NDArray[np.uint16] | None:
-        return self.labels(t) if t in self.history.state.versions else None
-
     def _undo_version(self, t: int) -> str | None:
         return self.history.done[-1].before.versions.get(t)
 
@@ -281,10 +285,14 @@ class Ledger:
         with suppress(StoreError):
             self.folder.versions.delete(written.values())
 
+    def _held_versions(self) -> frozenset[str]:
+        mirror = self.folder.mirror
+        return frozenset() if mirror is None else mirror.held_versions
+
     def _collect(self) -> None:
-        """Delete what neither the state nor undo nor redo needs."""
+        """Delete what neither the state nor undo nor redo nor a held frame needs."""
         versions = self.folder.versions
-        versions.delete(versions.names - self.history.kept_versions())
+        versions.delete(versions.names - self.history.kept_versions() - self._held_versions())
         self.folder.keep_states(self.history.kept_legs())
 
     def _repair(self) -> None:
@@ -292,4 +300,4 @@ class Ledger:
         mirror = self.folder.mirror
         if mirror is not None:
             for t in range(self.n_frames):
-                mirror.repair(t, self._shown(t))
+                mirror.repair(t, self.labels(t))

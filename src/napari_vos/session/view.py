@@ -70,22 +70,31 @@ class SessionView:
             raise StoreError(f"The session '{self.folder}' was opened for reading alone.")
         return mirror.array
 
-    def hold_labels(self, t: int) -> NDArray[np.uint16]:
-        """Let frame `t` of `labels` stay as it is, while it is painted; return what it is.
+    def hold_labels(self, t: int) -> None:
+        """Let frame `t` of `labels` stay as it is, while it is painted.
 
         What the session holds of it still changes, and is shown when the frame was
-        released as often as it was held.
-
-        Returns
-        -------
-        (Y, X) uint16, what the session holds now.
+        released as often as it was held. Nothing is read and no run is waited for: it may
+        be called where a user mustn't wait.
 
         Raises
         ------
         PromptError
             If `t` lies outside the stack.
         """
-        return self._ledger.hold(self._check_frame(t))
+        self._ledger.hold(self._check_frame(t))
+
+    def shown_labels(self, t: int) -> NDArray[np.uint16]:
+        """Return what the session has shown of frame `t` of `labels` last, (Y, X).
+
+        Of a held frame that is what it was when it was held, without what was painted since.
+
+        Raises
+        ------
+        PromptError
+            If `t` lies outside the stack.
+        """
+        return self._ledger.shown_labels(self._check_frame(t))
 
     def release_labels(self, t: int) -> None:
         """Show what the session holds of frame `t` again; see `hold_labels`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class LabelMirror:
     It is what napari shows. The versions are the truth; this can be made again
     from them at any time.
 
+    A frame may be held in any thread; that waits for the writing of one frame at most.
+
     Parameters
     ----------
     path
@@ -43,8 +46,10 @@ class LabelMirror:
         self._path = path
         self.stale: set[int] = set()
         """Frames that still have to be written to be what their version says."""
-        self.held: Counter[int] = Counter()
-        """Frames that stay as they are until they are released, and how often they are held."""
+        self.shown: dict[int, str] = {}
+        """The version that a frame shows; one that isn't in it is empty."""
+        self._held: Counter[int] = Counter()
+        self._lock = Lock()
         self.is_new = not path.exists()
         """Whether it was made just now, and holds nothing yet."""
         with reported(path, "open"):
@@ -59,10 +64,39 @@ class LabelMirror:
     @property
     def is_true(self) -> bool:
         """Whether every frame is what its version says."""
-        return not self.stale and not self.held
+        return not self.stale and not self._held
 
-    def write(self, t: int, labels: NDArray[np.uint16] | None) -> None:
-        """Write the (Y, X) labels of frame `t`; None for a frame without a version.
+    def hold(self, t: int) -> None:
+        """Let frame `t` stay as it is until it is released as often."""
+        with self._lock:
+            self._held[t] += 1
+
+    def release(self, t: int) -> None:
+        """Let frame `t` follow its versions again, unless it is still held."""
+        with self._lock:
+            self._held -= Counter([t])
+
+    def is_held(self, t: int) -> bool:
+        """Return whether frame `t` stays as it is."""
+        return t in self._held
+
+    @property
+    def held_versions(self) -> frozenset[str]:
+        """The versions that held frames show."""
+        with self._lock:
+            return frozenset(self.shown[t] for t in self._held if t in self.shown)
+
+    def show(self, t: int, version: str | None, labels: NDArray[np.uint16]) -> None:
+        """Write a version of frame `t`, unless it is held.
+
+        Parameters
+        ----------
+        t
+            Frame index.
+        version
+            Its name; None for a frame without one.
+        labels
+            Its (Y, X) labels.
 
         Raises
         ------
@@ -70,19 +104,27 @@ class LabelMirror:
             If it can't be written; the frame is then `stale`.
         """
         self.stale.add(t)
-        with reported(self._path, "write"):
-            self.array[t] = 0 if labels is None else labels
+        with self._lock:
+            if t in self._held:
+                return
+            self.shown.pop(t, None)
+            if version is not None:
+                self.shown[t] = version
+            self._write(t, labels)
         self.stale.discard(t)
 
-    def repair(self, t: int, labels: NDArray[np.uint16] | None) -> bool:
+    def _write(self, t: int, labels: NDArray[np.uint16]) -> None:
+        with reported(self._path, "write"):
+            self.array[t] = labels
+
+    def repair(self, t: int, labels: NDArray[np.uint16]) -> bool:
         """Write frame `t` again if it isn't `labels`; return whether it was so."""
-        expected = np.zeros(self.array.shape[1:], np.uint16) if labels is None else labels
         try:
-            right = np.array_equal(np.asarray(self.array[t]), expected)
+            right = np.array_equal(np.asarray(self.array[t]), labels)
         except (OSError, ValueError, RuntimeError):  # a torn chunk, whatever its codec says
             right = False
         if not right:
-            self.write(t, expected)
+            self._write(t, labels)
         return not right
 
 
