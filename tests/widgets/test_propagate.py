@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from napari_vos.errors import FramesError
 from napari_vos.frames import FrameStack
 from napari_vos.io import open_frames
 from napari_vos.session import Finish, Session
+from napari_vos.session.ledger import Ledger
 from napari_vos.store.folder import SessionFolder
+from napari_vos.store.versions import VersionStore
 
 pytestmark = pytest.mark.gui
 
@@ -242,32 +245,72 @@ def test_a_bug_is_no_plain_notification(
 def test_the_main_thread_calls_no_engine_and_reads_no_store(
     window: Any, factory: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads: dict[str, set[int]] = {}
-
-    def spy(owner: Any, name: str) -> None:
-        real = getattr(owner, name)
-
-        def spied(*args: Any, **kwargs: Any) -> Any:
-            threads.setdefault(name, set()).add(threading.get_ident())
-            return real(*args, **kwargs)
-
-        monkeypatch.setattr(owner, name, spied)
-
-    spy(fake.WalkingPropagator, "_move")
-    spy(fake.WalkingPropagator, "estimate")
-    spy(FrameStack, "read")
-    spy(SessionFolder, "write_prompt")
-    spy(SessionFolder, "write_state")
-    from napari_vos.session.ledger import Ledger
-
-    for name in ("read", "labels", "index", "commit", "note", "write_frame"):
-        spy(Ledger, name)
+    threads = spy_on(
+        monkeypatch,
+        {
+            fake.WalkingPropagator: ("_move", "estimate"),
+            FrameStack: ("read",),
+            SessionFolder: ("write_prompt", "write_state"),
+            Ledger: ("read", "labels", "index", "commit", "note", "write_frame"),
+        },
+    )
     for button in ("propagate", "undo", "redo"):
         window.press(button)
         assert window.finish() is Finish.COMPLETED
     assert {"_move", "estimate", "write_frame", "read", "index", "commit", "note"} <= threads.keys()
     main = threading.get_ident()
     assert not [name for name, idents in threads.items() if main in idents]
+
+
+def test_the_main_thread_reads_no_store_for_a_stroke_and_what_it_has_changed(
+    window: Any, factory: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    ledger = ("read", "labels", "index", "latest_change", "shown_labels", "commit", "write_frame")
+    threads = spy_on(
+        monkeypatch, {Ledger: ledger, VersionStore: ("labels", "index", "objects", "write")}
+    )
+    layer = window.results
+    window.viewer.dims.set_point(0, 2 * 6)
+    layer.mode = "paint"
+    event = SimpleNamespace(type="mouse_press")
+    drag = layer.mouse_drag_callbacks[0](layer, event)
+    next(drag)
+    rows, columns = np.nonzero(np.asarray(layer.data[6]) == 7)
+    layer.data_setitem((np.full(rows.size, 6), rows, columns), 0)
+    layer.data_setitem((np.full(rows.size, 6), rows + 3, columns), 7)
+    event.type = "mouse_release"
+    next(drag, None)
+    window.press("propagate")
+    assert window.finish() is Finish.COMPLETED
+    [changes] = [each for each in window.viewer.layers if each.name == "phase changes"]
+    for t in (7, 8, 11):
+        window.viewer.dims.set_point(0, 2 * t)
+        qtbot.waitUntil(lambda: changes._slice.image.raw.any(), timeout=60_000)
+    names = {"read", "labels", "index", "latest_change", "shown_labels", "commit", "write_frame"}
+    assert names | {"objects", "write"} <= threads.keys()
+    main = threading.get_ident()
+    assert not [name for name, idents in threads.items() if main in idents]
+
+
+def spy_on(
+    monkeypatch: pytest.MonkeyPatch, calls: dict[type, tuple[str, ...]]
+) -> dict[str, set[int]]:
+    """Return the threads in which methods are called from now on, by their names."""
+    threads: dict[str, set[int]] = {}
+
+    def spied(name: str, real: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return real(*args, **kwargs)
+
+        return call
+
+    for owner, names in calls.items():
+        for name in names:
+            monkeypatch.setattr(owner, name, spied(name, getattr(owner, name)))
+    return threads
 
 
 def test_bind_runs_a_session_of_the_console(

@@ -74,6 +74,8 @@ class Display:
             self._reading.found.disconnect()
             self._reading.finished.disconnect()
             self._reading.cancel()
+        if self._overlay is not None:
+            self._overlay.stop()
 
     def _open(self, session: Session) -> None:
         overview = self._desk.sessions.overview(session)
