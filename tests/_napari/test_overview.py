@@ -8,6 +8,8 @@ import pytest
 from napari_vos._napari.overview import Overview
 from napari_vos.frames import FrameStack
 from napari_vos.session import Session
+from napari_vos.session.attention import MOST_OBJECTS
+from napari_vos.session.view import FrameSummary
 
 
 @pytest.fixture
@@ -54,3 +56,18 @@ def test_what_was_there_before_is_read(session: Any, masks: np.ndarray) -> None:
     assert np.isnan(found.confidence).nonzero()[0].tolist() == [9, 10, 11]
     assert found.is_pending.nonzero()[0].tolist() == [9, 10, 11]
     assert found.is_marked[0]
+
+
+def test_one_lost_object_among_many_is_seen(session: Any) -> None:
+    labels = np.zeros((24, 40), np.uint16)
+    labels[::4, ::4] = np.arange(1, 61).reshape(6, 10)
+    session.add_mask(3, labels)
+    found = Overview(session)
+    list(found.read())
+    sure = session.frame_summary(3).confidence
+    session.frame_summary = lambda t: FrameSummary({**sure, 17: 0.1} if t == 3 else {}, ())
+    session.frame_written.emit(3)
+    # As many count as for the next frame to check.
+    assert found.confidence[3] == pytest.approx(1 - 0.9 / MOST_OBJECTS)
+    assert found.lowest[3] == pytest.approx(0.1)
+    assert "least certain objects 0.82, lowest 0.10" in found.describe(3)

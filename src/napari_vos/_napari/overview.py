@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_vos.session.attention import MOST_OBJECTS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -29,7 +31,8 @@ class Overview:
     is_read
         Whether `read` was begun.
     confidence, lowest
-        (T,) float32, mean and lowest of a frame's objects; NaN where there is none.
+        (T,) float32, mean of a frame's `MOST_OBJECTS` least certain objects, as many as count
+        for the next frame to check, and the lowest; NaN where there is none.
     is_marked, is_accepted, has_end, is_pending
         (T,) bool: frames of the user, frames that are locked for all objects or
         for some, frames on which an object ends, and frames that the next round runs.
@@ -64,7 +67,8 @@ class Overview:
         if np.isnan(self.confidence[t]):
             told.append("no objects")
         else:
-            told.append(f"confidence {self.confidence[t]:.2f}, lowest {self.lowest[t]:.2f}")
+            told.append(f"least certain objects {self.confidence[t]:.2f}")
+            told.append(f"lowest {self.lowest[t]:.2f}")
         notes = {
             "yours": self.is_marked,
             "accepted": self.is_accepted,
@@ -81,9 +85,9 @@ class Overview:
         # Two threads may read a frame at once: the one that comes later must see more.
         with self._lock:
             summary = self._session.frame_summary(t)
-            found = list(summary.confidence.values())
-            self.confidence[t] = np.mean(found) if found else np.nan
-            self.lowest[t] = min(found, default=np.nan)
+            worst = sorted(summary.confidence.values())[:MOST_OBJECTS]
+            self.confidence[t] = np.mean(worst) if worst else np.nan
+            self.lowest[t] = worst[0] if worst else np.nan
             self.has_end[t] = bool(summary.ended)
 
     def _read_marks(self) -> None:

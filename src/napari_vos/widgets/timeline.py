@@ -40,8 +40,9 @@ class Timeline(QWidget):  # type: ignore[misc]
         self._current: int | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Click to go to a frame. White: your frames. Blue to red: sure to doubtful. "
-            "Green: accepted. Magenta: an object ends. Light grey: to be propagated."
+            "Click to go to a frame. White: your frames. Blue to red: the least certain objects, "
+            "sure to doubtful. Green: accepted. Magenta: an object ends. "
+            "Light grey: to be propagated."
         )
 
     def sizeHint(self) -> QSize:
