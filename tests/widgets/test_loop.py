@@ -180,7 +180,9 @@ def test_a_stroke_that_cannot_be_used_does_not_end_a_run(window: Any, factory: A
     assert window.ids_by_frame == [{1, 7}] * 12
 
 
-def test_a_correction_on_results_changes_the_object_it_touches_alone(propagated: Any) -> None:
+def test_a_correction_on_results_changes_the_object_it_touches_alone(
+    propagated: Any, qtbot: Any
+) -> None:
     layer, widget = propagated.results, propagated.widget
     before = np.asarray(layer.data[:])
     layer.mode = "paint"
@@ -195,6 +197,7 @@ def test_a_correction_on_results_changes_the_object_it_touches_alone(propagated:
     np.testing.assert_array_equal(after == 1, before == 1)
     assert (after[7] != before[7]).any()
     assert "Changed: " in widget.status.value
+    qtbot.waitUntil(lambda: changes(propagated).data[7].any(), timeout=60_000)
     shown = np.asarray(changes(propagated).data[7])
     np.testing.assert_array_equal(shown == LOST, (before[7] > 0) & (after[7] == 0))
     np.testing.assert_array_equal(shown == GAINED, (before[7] == 0) & (after[7] > 0))
