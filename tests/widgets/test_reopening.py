@@ -107,6 +107,11 @@ def test_each_session_has_its_own_settings(
     assert form.frames is None
     form.folder.value = None
     assert form.engine.value == "mast"
+    # A new one gets what the fields show alone.
+    assert form.options.config == MastConfig(radius=8)
+    form.folder.value = tmp_path / "new"
+    assert form.options == EngineOptions("mast", device="cpu")
+    assert empty.widget.draw.chosen.config == InteractionConfig(local=True)
 
 
 def test_what_no_field_shows_is_kept(mivos_files: tuple[Path, Path]) -> None:

@@ -79,7 +79,8 @@ class Chosen:
     def fill(self) -> None:
         """Show the settings of the session that is chosen, if another one was before.
 
-        What the user changes then is meant for it.
+        What the user changes then is meant for it. A new session gets what the fields show,
+        and nothing else of an earlier one.
 
         Raises
         ------
@@ -88,7 +89,11 @@ class Chosen:
         """
         before, folder = self._filled, self._session
         self._filled = folder
-        if folder is None or folder == before or not is_session(folder):
+        if folder == before:
+            return
+        if folder is None or not is_session(folder):
+            self._form.forget()
+            self._draw.forget()
             return
         about = read_about(folder)
         settings = SessionSettings.from_json(about)

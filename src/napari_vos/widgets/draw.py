@@ -142,6 +142,10 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         name_path(self.weights, interactor.weights)
         self.local.value = _is_local(interactor.config)
 
+    def forget(self) -> None:
+        """Keep nothing of a session's interactor but what the fields show."""
+        self._filled = EngineOptions(INTERACTOR)
+
     def ask(self) -> None:
         """Ask for masks, as the button does."""
         self.requested.emit(True)

@@ -188,6 +188,10 @@ class PropagateForm:
         self._offer_frames(n_frames)
         self.first.value, self.last.value = settings.reach.frames or (0, n_frames - 1)
 
+    def forget(self) -> None:
+        """Keep nothing of a session but what the fields show."""
+        self._filled = EngineOptions()
+
     def fit_range(self) -> None:
         """Offer the frames of the chosen images."""
         with suppress(FramesError):  # images that can't be used have no frames to offer
