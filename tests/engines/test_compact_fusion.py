@@ -50,8 +50,8 @@ def fusion_of(side: int, answer: float) -> WindowFusion:
 
 def test_the_network_is_believed_about_objects_it_sees_as_they_are() -> None:
     assert trust_in(10) == 0
-    assert trust_in(25) == pytest.approx((1.5 * 25 - 32) / 64)
-    assert trust_in(64) == trust_in(200) == 1
+    assert trust_in(28) == pytest.approx((1.35 * 28 - 32) / 64)
+    assert trust_in(72) == trust_in(200) == 1
 
 
 def test_small_objects_are_blended_by_distance() -> None:
@@ -67,7 +67,7 @@ def test_small_objects_are_blended_by_distance() -> None:
 
 
 def test_large_objects_are_fused_by_the_network() -> None:
-    (fused,) = fusion_of(64, 0.6).fuse(2, square(60, 66, 64), square(60, 60, 64))
+    (fused,) = fusion_of(72, 0.6).fuse(2, square(60, 66, 72), square(60, 60, 72))
     inner = fused.probability[fused.probability > 0.1]
     np.testing.assert_allclose(inner, 0.6, atol=1e-2)
     assert fused.box.shape[0] >= 96

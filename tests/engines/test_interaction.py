@@ -138,7 +138,7 @@ def test_local_mode_changes_the_surroundings_of_strokes_alone(interactor) -> Non
 
 def test_a_window_that_fits_is_kept() -> None:
     probability = torch.zeros(1, WINDOW_SIZE, WINDOW_SIZE)
-    probability[:, 23:73, 23:73] = 1
+    probability[:, 13:83, 13:83] = 1
     assert better_place(Place(100, 100, 96.0), probability, SHAPE) is None
     assert better_place(Place(100, 100, 96.0), 0 * probability, SHAPE) is None
     probability[:, 40:60] = 1
