@@ -16,6 +16,8 @@ from napari_vos._napari.snapshot import (
 )
 from napari_vos.errors import FramesError, PromptError
 
+PLACED = {"scale": (2, 0.5, 0.5), "translate": (10, 3, 4)}
+
 
 def view(*layers: Any) -> ViewerModel:
     viewer = ViewerModel()
@@ -30,12 +32,12 @@ def take(image: Image, labels: Labels, viewer: ViewerModel, which: UserFrames) -
 
 @pytest.fixture
 def image(images: np.ndarray) -> Image:
-    return Image(images, name="phase", scale=(2, 0.5, 0.5), translate=(10, 3, 4))
+    return Image(images, name="phase", **PLACED)
 
 
 def test_all_painted_frames_are_found(image: Image, masks: np.ndarray) -> None:
     masks[5, 1, 1] = 3
-    labels = Labels(masks, scale=(2, 0.5, 0.5), translate=(10, 3, 4))
+    labels = Labels(masks, **PLACED)
     found = take(image, labels, view(image, labels), UserFrames.PAINTED)
     assert list(found) == [0, 5]
     np.testing.assert_array_equal(found[0], masks[0])
@@ -43,7 +45,7 @@ def test_all_painted_frames_are_found(image: Image, masks: np.ndarray) -> None:
 
 def test_this_frame_is_the_one_in_view_whatever_the_scale(image: Image, masks: np.ndarray) -> None:
     masks[5, 1, 1] = 3
-    labels = Labels(masks, scale=(2, 0.5, 0.5), translate=(10, 3, 4))
+    labels = Labels(masks, **PLACED)
     viewer = view(image, labels)
     viewer.dims.set_point(0, 10 + 2 * 5)
     assert shown_frame(take_image(image), viewer) == 5
@@ -51,7 +53,7 @@ def test_this_frame_is_the_one_in_view_whatever_the_scale(image: Image, masks: n
 
 
 def test_the_frame_in_view_is_a_copy(image: Image, masks: np.ndarray) -> None:
-    labels = Labels(masks)
+    labels = Labels(masks, **PLACED)
     viewer = view(image, labels)
     viewer.dims.set_point(0, 10)
     prompts = take_prompts(labels, take_image(image), viewer, UserFrames.SHOWN)
@@ -60,7 +62,7 @@ def test_the_frame_in_view_is_a_copy(image: Image, masks: np.ndarray) -> None:
 
 
 def test_a_flat_labels_layer_belongs_to_the_frame_in_view(image: Image, masks: np.ndarray) -> None:
-    labels = Labels(masks[0])
+    labels = Labels(masks[0], scale=(0.5, 0.5), translate=(3, 4))
     viewer = view(image, labels)
     viewer.dims.set_point(0, 10 + 2 * 3)
     assert list(take(image, labels, viewer, UserFrames.PAINTED)) == [3]
@@ -70,7 +72,7 @@ def test_a_flat_labels_layer_belongs_to_the_frame_in_view(image: Image, masks: n
 def test_views_that_spread_time_out_have_no_frame(
     image: Image, masks: np.ndarray, change: str
 ) -> None:
-    labels = Labels(masks)
+    labels = Labels(masks, **PLACED)
     viewer = view(image, labels)
     if change == "order":
         viewer.dims.order = (1, 0, 2)
@@ -135,6 +137,55 @@ def test_no_layers_are_refused(image: Image) -> None:
         take_prompts(None, take_image(image), view(image), UserFrames.PAINTED)
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {},
+        {**PLACED, "scale": (1, 0.5, 0.5)},
+        {**PLACED, "scale": (2, 0.5, 0.52)},
+        {**PLACED, "translate": (10, 3, 4.3)},
+        {**PLACED, "rotate": 5},
+        {**PLACED, "shear": (0, 0, 0.1)},
+        {**PLACED, "affine": np.diag((1, 1, 1.1, 1))},
+    ],
+)
+@pytest.mark.parametrize("which", list(UserFrames))
+def test_labels_that_lie_elsewhere_are_refused(
+    image: Image, masks: np.ndarray, elsewhere: dict[str, Any], which: UserFrames
+) -> None:
+    labels = Labels(masks, name="masks", **elsewhere)
+    viewer = view(image, labels)
+    viewer.dims.set_point(0, 10)
+    with pytest.raises(PromptError, match="'masks' doesn't lie on the images 'phase'") as told:
+        take(image, labels, viewer, which)
+    assert "expected (2, 0.5, 0.5) and (10, 3, 4)" in str(told.value)
+    assert "Press 'New labels'" in str(told.value)
+
+
+def test_what_lies_there_in_another_way_is_taken(image: Image, masks: np.ndarray) -> None:
+    moved = np.diag((2, 0.5, 0.5, 1.0))
+    moved[:3, 3] = 10, 3, 4
+    close = {**PLACED, "scale": (2, 0.5001, 0.4999)}  # as a file may have rounded it
+    for placement in ({"affine": moved}, close):
+        labels = Labels(masks, **placement)
+        assert list(take(image, labels, view(image, labels), UserFrames.PAINTED)) == [0]
+
+
+def test_a_flat_layer_that_lies_elsewhere_is_refused(image: Image, masks: np.ndarray) -> None:
+    labels = Labels(masks[0], name="masks", scale=(0.5, 0.5))
+    viewer = view(image, labels)
+    viewer.dims.set_point(0, 10)
+    with pytest.raises(PromptError, match=r"its translate \(0, 0\); expected .* \(3, 4\)"):
+        take(image, labels, viewer, UserFrames.SHOWN)
+
+
+def test_napari_s_own_new_labels_lie_on_the_images(image: Image) -> None:
+    viewer = view(image)
+    viewer._new_labels()
+    viewer.layers[-1].data[3, 1, 1] = 1
+    assert list(take(image, viewer.layers[-1], viewer, UserFrames.PAINTED)) == [3]
+
+
 def test_labels_of_another_shape_are_refused_by_name(image: Image) -> None:
     labels = Labels(np.zeros((12, 24, 41), int), name="masks")
     with pytest.raises(PromptError, match=r"'masks' has shape \(12, 24, 41\).*'phase'"):
@@ -143,7 +194,7 @@ def test_labels_of_another_shape_are_refused_by_name(image: Image) -> None:
 
 @pytest.mark.parametrize("which", list(UserFrames))
 def test_empty_labels_are_refused(image: Image, which: UserFrames) -> None:
-    labels = Labels(np.zeros((12, 24, 40), int), name="masks")
+    labels = Labels(np.zeros((12, 24, 40), int), name="masks", **PLACED)
     viewer = view(image, labels)
     viewer.dims.set_point(0, 10)
     with pytest.raises(PromptError, match="'masks' is empty"):
@@ -151,7 +202,7 @@ def test_empty_labels_are_refused(image: Image, which: UserFrames) -> None:
 
 
 def test_a_frame_outside_the_images_is_refused(image: Image, masks: np.ndarray) -> None:
-    labels = Labels(masks)
+    labels = Labels(masks, **PLACED)
     longer = Labels(np.zeros((40, 24, 40), int), scale=(2, 0.5, 0.5))
     viewer = view(image, labels, longer)
     viewer.dims.set_point(0, 60)
@@ -160,7 +211,7 @@ def test_a_frame_outside_the_images_is_refused(image: Image, masks: np.ndarray) 
 
 
 def test_results_count_only_as_the_frame_in_view(image: Image, masks: np.ndarray) -> None:
-    labels = Labels(masks, name="results", metadata={METADATA: {"session": "/x"}})
+    labels = Labels(masks, name="results", metadata={METADATA: {"session": "/x"}}, **PLACED)
     viewer = view(image, labels)
     viewer.dims.set_point(0, 10)
     with pytest.raises(PromptError, match="choose 'this frame'"):

@@ -21,8 +21,14 @@ pytestmark = pytest.mark.gui
 def replace(viewer: Any, name: str, data: np.ndarray) -> None:
     """Put a layer of the same name and other data in the place of one."""
     add = viewer.add_labels if name == "masks" else viewer.add_image
-    del viewer.layers[name]
-    add(data, name=name)
+    old = viewer.layers.pop(name)
+    placement = {"scale": old.scale, "translate": old.translate} if data.ndim == 3 else {}
+    add(data, name=name, **placement)
+
+
+def move(viewer: Any) -> None:
+    """Let the masks lie elsewhere, as they do when they are opened from a file."""
+    viewer.layers["masks"].scale, viewer.layers["masks"].translate = (1, 1, 1), (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +44,13 @@ def replace(viewer: Any, name: str, data: np.ndarray) -> None:
             lambda viewer: replace(viewer, "masks", np.ones((12, 24, 41), np.uint8)),
             "'masks' has shape (12, 24, 41); the images 'phase' have (12, 24, 40)",
         ),
+        (
+            move,
+            "'masks' doesn't lie on the images 'phase': its scale is (1, 1, 1) and its translate "
+            "(0, 0, 0); expected (2, 0.5, 0.5) and (0, 3, 4)",
+        ),
     ],
-    ids=["no images", "no labels", "2-D images", "shape"],
+    ids=["no images", "no labels", "2-D images", "shape", "scale"],
 )
 def test_layers_that_can_not_be_used(
     window: Any, spoil: Callable[[Any], None], message: str

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_vos._napari.alignment import check_alignment
 from napari_vos.errors import FramesError, PromptError
 from napari_vos.frames import FrameStack
 from napari_vos.frames.axes import find_layout
@@ -189,29 +190,51 @@ def take_prompts(
             "No labels layer is chosen. Press 'New labels', paint the objects of one frame, "
             "and propagate."
         )
-    rows, columns = (image.shape[image.letters.index(axis)] for axis in "YX")
-    n_frames = image.shape[image.letters.index("T")]
-    data = layer.data[0] if layer.multiscale else layer.data
-    shape = tuple(int(n) for n in data.shape)
-    is_result = METADATA in layer.metadata
-    if shape == (rows, columns):
-        t = _shown_on(image, viewer)
-        return PromptSnapshot(layer.name, np.array(data), (t,), "YX", is_result)
-    letters = {image.shape: image.letters, (n_frames, rows, columns): "TYX"}.get(shape)
+    letters = labels_axes(layer, image)
+    if "T" not in letters or user_frames is not UserFrames.PAINTED:
+        return take_frame(layer, image, check_frame(image, shown_frame(image, viewer)))
+    if METADATA in layer.metadata:
+        raise PromptError(
+            f"'{layer.name}' holds results on all its frames. To correct one, show it, paint, "
+            f"and choose '{UserFrames.SHOWN}'; or choose the layer you have painted."
+        )
+    return PromptSnapshot(layer.name, _largest_of(layer), None, letters, is_result=False)
+
+
+def take_frame(layer: Labels, image: ImageSnapshot, t: int) -> PromptSnapshot:
+    """Return the snapshot of one frame of a labels layer.
+
+    Raises
+    ------
+    PromptError
+        If the layer doesn't fit the images.
+    """
+    frame = read_frame(_largest_of(layer), labels_axes(layer, image), t).copy()
+    return PromptSnapshot(layer.name, frame, (t,), "YX", METADATA in layer.metadata)
+
+
+def labels_axes(layer: Labels, image: ImageSnapshot) -> str:
+    """Return one letter per dimension of a labels layer that lies on the images.
+
+    Raises
+    ------
+    PromptError
+        If it has another size, or lies elsewhere.
+    """
+    n_frames, rows, columns = (image.shape[image.letters.index(axis)] for axis in "TYX")
+    shape = tuple(int(n) for n in _largest_of(layer).shape)
+    letters = {
+        image.shape: image.letters,
+        (n_frames, rows, columns): "TYX",
+        (rows, columns): "YX",
+    }.get(shape)
     if letters is None:
         raise PromptError(
             f"The labels layer '{layer.name}' has shape {shape}; the images '{image.name}' have "
             f"{image.shape}. Paint on a layer of the same size: press 'New labels'."
         )
-    if user_frames is UserFrames.PAINTED:
-        if is_result:
-            raise PromptError(
-                f"'{layer.name}' holds results on all its frames. To correct one, show it, paint, "
-                f"and choose '{UserFrames.SHOWN}'; or choose the layer you have painted."
-            )
-        return PromptSnapshot(layer.name, data, None, letters, is_result)
-    t = _shown_on(image, viewer)
-    return PromptSnapshot(layer.name, read_frame(data, letters, t).copy(), (t,), "YX", is_result)
+    check_alignment(layer, letters, image)
+    return letters
 
 
 def read_frame(data: Any, letters: str, t: int) -> NDArray[Any]:
@@ -238,20 +261,14 @@ def shown_frame(image: ImageSnapshot, viewer: ViewerModel) -> int | None:
     return round(float(t))
 
 
-def show_frame(image: ImageSnapshot, viewer: ViewerModel, t: int) -> None:
-    """Move the view to a frame."""
-    time_axis = image.letters.index("T")
-    scale, translate = (image.placement[key][time_axis] for key in ("scale", "translate"))
-    axis = viewer.dims.ndim - len(image.letters) + time_axis
-    viewer.dims.set_point(axis, t * scale + translate)
+def check_frame(image: ImageSnapshot, t: int | None) -> int:
+    """Return the frame in view, if it is one of the images'.
 
-
-def _largest(data: Any) -> Any:
-    return data[0] if isinstance(data, list) else data
-
-
-def _shown_on(image: ImageSnapshot, viewer: ViewerModel) -> int:
-    t = shown_frame(image, viewer)
+    Raises
+    ------
+    PromptError
+        If it isn't, or can't be told.
+    """
     n_frames = image.shape[image.letters.index("T")]
     if t is None:
         raise PromptError(
@@ -264,6 +281,22 @@ def _shown_on(image: ImageSnapshot, viewer: ViewerModel) -> int:
             "one of its frames."
         )
     return t
+
+
+def show_frame(image: ImageSnapshot, viewer: ViewerModel, t: int) -> None:
+    """Move the view to a frame."""
+    time_axis = image.letters.index("T")
+    scale, translate = (image.placement[key][time_axis] for key in ("scale", "translate"))
+    axis = viewer.dims.ndim - len(image.letters) + time_axis
+    viewer.dims.set_point(axis, t * scale + translate)
+
+
+def _largest(data: Any) -> Any:
+    return data[0] if isinstance(data, list) else data
+
+
+def _largest_of(layer: Labels) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def _named_axes(layer: Image) -> str | None:
