@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
-from napari.layers import Image, Labels, Points, Shapes
+from napari.layers import Image, Points, Shapes
 
-from napari_vos._napari.drawing import Place, read_points, read_scribbles, read_shapes
-from napari_vos._napari.snapshot import UserFrames, take_image, take_prompts
+from napari_vos._napari.drawing import Place, combine, read_points, read_shapes
+from napari_vos._napari.snapshot import take_image
 from napari_vos.errors import PromptError
 from napari_vos.prompts import box_prompt, draw, point_prompt, scribble_prompt
 
@@ -107,21 +106,20 @@ def test_channels_are_no_matter() -> None:
     assert read_points(Points([(4, 5)]), place)[1].prompts == (point_prompt(1, 7, (4, 5)),)
 
 
-def test_strokes_in_a_labels_layer(place: Place) -> None:
-    painted = np.zeros((12, 24, 40), np.uint8)
-    painted[3, 4, 5:9] = 2
-    painted[3, 9, 5:9] = 1
-    painted[6, 4, 5:9] = 9
-    layer = Labels(painted, **PLACED)
-    viewer = ViewerModel()
-    viewer.add_layer(layer)
-    taken = take_prompts(layer, place.snapshot, viewer, UserFrames.PAINTED)
-    found = read_scribbles(taken, 2, negative_label=1)
-    assert list(found) == [3, 6]
-    drawing = draw(found[3].prompts, (24, 40))
-    assert np.array_equal(drawing.inside(2), painted[3] == 2)
-    assert np.array_equal(drawing.outside(2), painted[3] == 1)
-    assert draw(found[6].prompts, (24, 40)).object_ids == (9,)
+def test_masks_of_several_layers_become_one(place: Place) -> None:
+    polygons = [((4.5, 4.5), (4.5, 9.5), (9.5, 9.5), (9.5, 4.5)), ((8, 8), (8, 20), (15, 15))]
+    layers = [
+        Shapes(at(3, *each), shape_type="polygon", features={"object_id": [i]}, **PLACED)
+        for i, each in enumerate(polygons, start=1)
+    ]
+    click = Points(at(2, (1, 1)), **PLACED)
+    one, other = (read_shapes(layer, place) for layer in layers)
+    found = combine([one, other, read_points(click, place)])
+    assert list(found) == [2, 3]
+    assert found[3].masks is not None
+    first, later = (each[3].masks.labels for each in (one, other))
+    assert (first[later > 0] > 0).any()
+    np.testing.assert_array_equal(found[3].masks.labels, np.where(later, later, first))
 
 
 LINE = {"data": at(3, (4, 5), (8, 9)), "shape_type": "line"}

@@ -16,7 +16,7 @@ from napari_vos.frames import FrameStack
 from napari_vos.session import Finish, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.gui
@@ -59,6 +59,11 @@ def add_click(window: Any, object_id: int, y: float, x: float, t: int = 6) -> No
     draw.layer.value.add(np.array([(t, y, x)], float))
 
 
+def user_frames(window: Any, object_id: int) -> tuple[int, ...]:
+    session = window.widget._chosen.aim().session
+    return session.user_frames(object_id)
+
+
 def shown(window: Any) -> float:
     return window.viewer.dims.point[0] / 2
 
@@ -68,7 +73,7 @@ def changes(window: Any) -> Any:
 
 
 def test_a_newer_stroke_takes_the_place_of_a_running_one(
-    propagated: Any, monkeypatch: pytest.MonkeyPatch
+    propagated: Any, monkeypatch: pytest.MonkeyPatch, qtbot: Any
 ) -> None:
     from napari_vos.session.interaction import Interaction
 
@@ -85,7 +90,7 @@ def test_a_newer_stroke_takes_the_place_of_a_running_one(
     monkeypatch.setattr(Interaction, "segment", slow)
     before = propagated.ids_by_frame[6]
     add_click(propagated, 3, 18, 30)
-    assert began.wait(120)
+    qtbot.waitUntil(began.is_set, timeout=120_000)
     add_click(propagated, 4, 4, 30)
     may_end.set()
     assert propagated.finish() is Finish.COMPLETED
@@ -107,6 +112,132 @@ def test_corrections_are_propagated_without_being_asked(propagated: Any) -> None
     propagated.finish()
     assert propagated.ids_by_frame == [{1, 3, 7, 9}] * 12
     assert widget.form.user_frames.value == "what is drawn"
+
+
+@pytest.fixture
+def interrupted(window: Any, factory: Any) -> Any:
+    """Call with what the user does during a run that waits for it; the run ends then."""
+
+    def interrupt(act: Callable[[], None]) -> None:
+        acted = threading.Event()
+        factory.look = lambda frames, t: t == 5 and acted.wait(120)
+
+        def hear(progress: Any, _: str) -> None:
+            if progress.n_done == 3:
+                act()
+                acted.set()
+
+        window.press("propagate")
+        window.widget.run.progressed.connect(hear)
+        assert window.finish() is Finish.COMPLETED
+
+    return interrupt
+
+
+def brush(window: Any, object_id: int, y: int, x: int, t: int) -> None:
+    """Look at a frame and end a stroke of the brush on the layer of scribbles."""
+    layer, draw = window.widget.draw.layer.value, window.widget.draw
+    window.viewer.dims.set_point(0, 2 * t)
+    draw.object_id.value = object_id
+    layer.brush_size = 3
+    layer.paint((t, y, x), layer.selected_label)
+
+
+def test_scribbles_during_a_run_stay_on_their_frames(window: Any, interrupted: Any) -> None:
+    draw = window.widget.draw
+
+    def scribble() -> None:
+        draw.new_layers["scribbles"].changed.emit(True)
+        brush(window, 3, 20, 6, t=5)
+        brush(window, 4, 20, 32, t=6)
+        draw.new_layers["points"].changed.emit(True)  # and on another layer
+        window.viewer.dims.set_point(0, 2 * 9)
+        add_click(window, 8, 3, 32, t=9)
+        window.viewer.dims.set_point(0, 2 * 11)
+
+    interrupted(scribble)
+    assert window.notices == ""
+    assert window.ids_by_frame == [{1, 3, 4, 7, 8}] * 12
+    assert [user_frames(window, i) for i in (3, 4, 8)] == [(5,), (6,), (9,)]
+
+
+def test_clicks_without_time_stay_on_the_frame_where_they_were_drawn(
+    window: Any, interrupted: Any
+) -> None:
+    flat = window.viewer.add_points(ndim=2, scale=(0.5, 0.5), translate=(3, 4), name="clicks")
+    window.widget.draw.layer.value = flat
+
+    def click() -> None:
+        window.viewer.dims.set_point(0, 2 * 5)
+        window.widget.draw.object_id.value = 3
+        flat.add((20, 6))
+        window.viewer.dims.set_point(0, 2 * 9)
+
+    interrupted(click)
+    assert user_frames(window, 3) == (5,)
+
+
+def test_a_scribble_that_cannot_be_used_takes_no_other_frame_along(propagated: Any) -> None:
+    panel = propagated.widget.draw
+    panel.new_layers["scribbles"].changed.emit(True)
+    panel.automatic.value = False
+    panel.negative.value = True
+    brush(propagated, 3, 20, 6, t=5)  # there is no object 3
+    panel.negative.value = False
+    brush(propagated, 4, 20, 32, t=6)
+    panel.make.changed.emit(True)
+    assert propagated.finish() is Finish.FAILED
+    assert "Object 3 isn't on frame 5 yet" in propagated.notices
+    assert propagated.ids_by_frame[6] == {1, 4, 7}
+
+
+def test_a_newer_scribble_leaves_the_one_it_supersedes_on_its_frame(
+    propagated: Any, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    from napari_vos.session.interaction import Interaction
+
+    began, may_end = threading.Event(), threading.Event()
+    segment = Interaction.segment
+
+    def slow(self: Interaction, prompts: Any) -> Any:
+        began.set()
+        may_end.wait(120)
+        return segment(self, prompts)
+
+    monkeypatch.setattr(Interaction, "segment", slow)
+    propagated.widget.draw.new_layers["scribbles"].changed.emit(True)
+    brush(propagated, 3, 20, 6, t=5)
+    qtbot.waitUntil(began.is_set, timeout=120_000)
+    brush(propagated, 4, 20, 32, t=6)
+    may_end.set()
+    assert propagated.finish() is Finish.COMPLETED
+    assert propagated.ids_by_frame[5:7] == [{1, 3, 7}, {1, 4, 7}]
+
+
+def test_what_is_no_part_of_an_object_is_known_when_it_is_drawn(
+    propagated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[int, bool]] = []
+    draw = Session.draw
+
+    def spy(session: Session, prompts: Any, **options: Any) -> bool:
+        said.extend((each.object_id, each.positive) for each in prompts)
+        return draw(session, prompts, **options)
+
+    monkeypatch.setattr(Session, "draw", spy)
+    panel = propagated.widget.draw
+    panel.new_layers["scribbles"].changed.emit(True)
+    panel.automatic.value = False
+    panel.negative.value = True
+    brush(propagated, 1, 20, 6, t=6)
+    brush(propagated, 7, 20, 32, t=6)
+    panel.make.changed.emit(True)
+    assert propagated.finish() is Finish.COMPLETED
+    assert said == [(1, False), (7, False)]
+    panel.object_id.value = 1
+    panel.make.changed.emit(True)
+    assert propagated.finish() is Finish.COMPLETED
+    assert said == [(1, False), (7, False)] * 2
 
 
 @pytest.mark.parametrize("kind", ["drawn", "painted on another layer"])

@@ -98,14 +98,16 @@ class Desk:
         """Return a job with what was painted on the results of its session and isn't told yet."""
         return replace(job, corrections=self.corrections.take(self._folder_of(job)))
 
-    def draw(self, read: Callable[[], tuple[DrawJob, Then] | None]) -> None:
-        """Make masks now, or as soon as possible.
+    def draw(self, read: Callable[[], tuple[DrawJob, Then]]) -> None:
+        """Make masks as soon as possible; nothing is begun if nothing is drawn.
+
+        Not before the event that asks for it has ended: a layer tells of some strokes
+        before it has changed.
 
         Parameters
         ----------
         read
-            Returns what is drawn when it is begun, and what to do then; None if
-            nothing is.
+            Returns what is drawn when it is begun, and what to do then.
         """
         if self.is_running:
             if isinstance(self._job, DrawJob):
@@ -114,12 +116,14 @@ class Desk:
                 rest = replace(self._job, prompts=None)
                 self._waiting.setdefault("propagate", partial(self.propagate, rest))
                 self._stop_propagating()
-            self._waiting["draw"] = partial(self.draw, read)
-            return
-        found = read()
-        if found is not None:
-            job, then = found
-            job = replace(job, corrections=self._take(self._folder_of(job)))
+        else:
+            QTimer.singleShot(0, self._go_on)
+        self._waiting["draw"] = partial(self._draw, read)
+
+    def _draw(self, read: Callable[[], tuple[DrawJob, Then]]) -> None:
+        job, then = read()
+        job = replace(job, corrections=self._take(self._folder_of(job)))
+        if job.drawings or job.corrections:
             work = partial(self.sessions.draw, job)
             self._begin(job, job.image, work, "Making masks…", "Masks made.", then)
 

@@ -6,7 +6,7 @@ to the pixels of the images, whatever scale and place the layers have.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points, Shapes
     from numpy.typing import NDArray
 
-    from napari_vos._napari.snapshot import ImageSnapshot, PromptSnapshot
+    from napari_vos._napari.snapshot import ImageSnapshot
     from napari_vos.prompts import DrawnPrompt
 
 OBJECT, POSITIVE = "object_id", "positive"
@@ -49,6 +49,14 @@ class FrameDrawing:
 
     masks: MaskPrompt | None
     prompts: tuple[DrawnPrompt, ...]
+
+    def then(self, later: FrameDrawing) -> FrameDrawing:
+        """Return this and what is said of the same frame later; later masks win."""
+        masks = later.masks or self.masks
+        if self.masks is not None and later.masks is not None:
+            labels = np.where(later.masks.labels, later.masks.labels, self.masks.labels)
+            masks = mask_prompt(self.masks.t, labels)
+        return FrameDrawing(masks, self.prompts + later.prompts)
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,10 @@ class Place:
         rows, columns = (self.snapshot.shape[self.snapshot.letters.index(axis)] for axis in "YX")
         return rows, columns
 
+    def has_time(self, layer: Shapes | Points) -> bool:
+        """Return whether a layer tells on which frame its shapes or points are."""
+        return bool(layer.ndim >= self.image.ndim - self.snapshot.letters.index("T"))
+
     def pixels(
         self, layer: Shapes | Points, vertices: NDArray[Any], what: str
     ) -> tuple[int, NDArray[np.float64]]:
@@ -97,7 +109,7 @@ class Place:
         found = np.array(points)
         time = self.snapshot.letters.index("T")
         n_frames = self.snapshot.shape[time]
-        if layer.ndim >= n_dims - time:
+        if self.has_time(layer):
             frames = {round(float(t)) for t in found[:, time]}
         elif self.shown is not None:
             frames = {self.shown}
@@ -184,30 +196,13 @@ def read_points(
     return _by_frame({}, drawn)
 
 
-def read_scribbles(
-    painted: PromptSnapshot, object_id: int, *, negative_label: int | None = None
-) -> dict[int, FrameDrawing]:
-    """Return strokes painted in a labels layer of their own, by frame.
-
-    Parameters
-    ----------
-    painted
-        What was taken of the layer; each label is the object the stroke lies on.
-    object_id
-        The current object.
-    negative_label
-        The label of strokes that lie on what is no part of the current object.
-
-    Raises
-    ------
-    PromptError
-        If the layer is empty.
-    """
-    negative = {} if negative_label is None else {negative_label: object_id}
-    return {
-        t: FrameDrawing(None, painted_scribbles(t, labels, negative=negative))
-        for t, labels in painted.painted()
-    }
+def combine(drawings: Iterable[Mapping[int, FrameDrawing]]) -> dict[int, FrameDrawing]:
+    """Return by frame what several layers say; later masks win."""
+    found: dict[int, FrameDrawing] = {}
+    for each in drawings:
+        for t, drawing in each.items():
+            found[t] = found[t].then(drawing) if t in found else drawing
+    return dict(sorted(found.items()))
 
 
 def _said(

@@ -15,6 +15,7 @@ from napari_vos._napari.folders import is_session, new_folder
 from napari_vos._napari.overview import Overview
 from napari_vos._napari.painted import tell_painted
 from napari_vos._napari.placement import describe_placement
+from napari_vos._napari.settings import memory_budget
 from napari_vos.errors import NapariVosError, PromptError
 from napari_vos.session import Changes, Progress, Session
 from napari_vos.store.folder import read_about
@@ -160,15 +161,21 @@ class OpenSessions:
             chosen = vars(job.interactor).copy()
             session.choose_interactor(chosen.pop("engine"), **chosen)
             tell_painted(session, job.corrections, is_superseded=job.superseded.is_set)
+            refused = []
             for t, drawing in job.drawings.items():
                 if job.superseded.is_set():
                     return
-                if drawing.masks is not None:
-                    session.add_mask(t, drawing.masks.labels)
-                if drawing.prompts and not session.draw(
-                    drawing.prompts, is_superseded=job.superseded.is_set
-                ):
-                    return
+                try:
+                    if drawing.masks is not None:
+                        session.add_mask(t, drawing.masks.labels)
+                    if drawing.prompts and not session.draw(
+                        drawing.prompts, is_superseded=job.superseded.is_set
+                    ):
+                        return
+                except PromptError as error:  # what is drawn on other frames may be all right
+                    refused.append(str(error))
+            if refused:
+                raise PromptError(" ".join(refused))
             job.done.set()
 
     def step(
@@ -271,10 +278,17 @@ class OpenSessions:
     def _open(self, job: Job | DrawJob) -> Session:
         if job.folder is not None and is_session(job.folder):
             channels = read_about(job.folder)["frames"]["channels"]
-            session = Session.load(job.folder, job.image.open(channels))
+            session = Session.load(
+                job.folder, job.image.open(channels), memory_bytes=memory_budget()
+            )
         else:
             folder = job.folder or new_folder(job.image.name)
-            session = Session(_where_it_was(job.image).open(), folder=folder, **vars(job.options))
+            session = Session(
+                _where_it_was(job.image).open(),
+                folder=folder,
+                memory_bytes=memory_budget(),
+                **vars(job.options),
+            )
         session.place(describe_placement(job.image))
         self._overviews[session.folder] = Overview(session)
         self._sessions.append((job.image, session))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_vos._napari.drawing import combine
 from napari_vos._napari.folders import is_session
 from napari_vos._napari.job import DrawJob, EngineOptions, Job
 from napari_vos._napari.snapshot import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_vos._napari.desk import Desk
+    from napari_vos._napari.drawing import Place
     from napari_vos._napari.strokes import Strokes, Taken
     from napari_vos.widgets.draw import DrawPanel
     from napari_vos.widgets.form import PropagateForm
@@ -164,32 +166,20 @@ class Chosen:
         image, form = take_image(self._form.image.value), self._form
         return Job(image, None, form.options, form.frames, form.direction.value, self.folder)
 
-    def take_scribbled(self) -> DrawJob:
-        """Return a job that makes masks of what is scribbled on results.
+    def take_drawn(
+        self, place: Place, *, again: bool
+    ) -> tuple[DrawJob, list[tuple[Strokes, Taken]]]:
+        """Return a job that makes masks of what is drawn, and of which strokes.
 
         Raises
         ------
-        FramesError
-            If the images can't be used.
+        PromptError
+            If they can't be used.
         """
-        image = take_image(self._form.image.value)
-        return DrawJob(image, {}, self._draw.chosen, self._form.options, self.folder)
-
-    def take_drawn(self, *, again: bool) -> tuple[DrawJob, Strokes, Taken] | None:
-        """Return what is drawn and no mask was made of yet; None if nothing is.
-
-        Raises
-        ------
-        NapariVosError
-            If the layers can't be used.
-        """
-        image = take_image(self._form.image.value)
-        found = self._draw.read(self._form.image.value, image, again=again)
-        if found is None:
-            return None
+        found = self._draw.read(place, again=again)
+        drawings = combine(taken.drawings for _, taken in found)
         options = self._form.options
-        job = DrawJob(image, found[1].drawings, self._draw.chosen, options, self.folder)
-        return job, *found
+        return DrawJob(place.snapshot, drawings, self._draw.chosen, options, self.folder), found
 
     def take_parts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
         """Return the new strokes on the two parts of the current object; None without any.
@@ -199,16 +189,15 @@ class Chosen:
         PromptError
             If they can't be used.
         """
-        aim = self.aim()
-        if aim is None or self._draw.layer.value is None:
+        aim, strokes = self.aim(), self._draw.strokes
+        if aim is None or strokes is None:
             return None
-        found = self._draw.read(self._form.image.value, aim.image, again=False)
-        if found is None or aim.t not in found[1].drawings:
+        taken = strokes.read(self._draw.place(), again=False)
+        if taken is None or aim.t not in taken.drawings:
             return None
-        strokes, taken = found
         _, n_rows, n_columns = aim.session.labels.shape
         lines = draw(taken.drawings[aim.t].prompts, (n_rows, n_columns))
-        strokes.keep(taken)
+        strokes.keep(taken.on(aim.t))
         return lines.inside(aim.object_id), lines.outside(aim.object_id)
 
     def _is_only_drawn(self, layer: Labels | None) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, PushButton, SpinBox
@@ -12,11 +13,12 @@ from psygnal import Signal
 
 from napari_vos._napari.drawing import Place
 from napari_vos._napari.job import EngineOptions
-from napari_vos._napari.snapshot import METADATA, ImageSnapshot, shown_frame
+from napari_vos._napari.notify import told
+from napari_vos._napari.snapshot import METADATA, ImageSnapshot, shown_frame, take_image
 from napari_vos._napari.strokes import DrawingLayer, Strokes, Taken, negative_label
 from napari_vos.configs import InteractionConfig, MivosInteractionConfig
 from napari_vos.engines import INTERACTORS
-from napari_vos.errors import PromptError
+from napari_vos.errors import NapariVosError, PromptError
 from napari_vos.prompts import MAX_OBJECT_ID
 from napari_vos.session.interaction import INTERACTOR
 from napari_vos.widgets.form import name_path, named_path
@@ -24,6 +26,8 @@ from napari_vos.widgets.layout import make_row
 from napari_vos.widgets.machine import choose
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
     from napari.layers import Image
 
@@ -50,13 +54,18 @@ class DrawPanel(Container):  # type: ignore[type-arg]
     ----------
     viewer
         The window.
+    find_images
+        Returns the layer whose images are drawn on.
     """
 
     requested: ClassVar[Signal] = Signal(bool)
     """Masks are wanted: of what is new; if True, and nothing is, of the shown frame again."""
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(
+        self, viewer: napari.viewer.Viewer, find_images: Callable[[], Image | None]
+    ) -> None:
         self._viewer = viewer
+        self._find_images = find_images
         self._strokes: dict[int, Strokes] = {}
         self._heard: DrawingLayer | None = None
         self._filled = EngineOptions(INTERACTOR)
@@ -148,7 +157,16 @@ class DrawPanel(Container):  # type: ignore[type-arg]
 
     def ask(self) -> None:
         """Ask for masks, as the button does."""
-        self.requested.emit(True)
+        with told():
+            strokes = self.strokes
+            if strokes is not None:
+                strokes.is_asked = True
+            elif not self.rough.value:
+                raise PromptError(
+                    "No layer to draw on is chosen. Press 'New shapes', 'New points' or 'New "
+                    "scribbles', and draw on the images."
+                )
+            self.requested.emit(True)
 
     def toggle_negative(self) -> None:
         """Draw on the object instead of off it, or the other way round."""
@@ -174,27 +192,47 @@ class DrawPanel(Container):  # type: ignore[type-arg]
         self.layer.reset_choices()
         self.layer.value = layer
 
-    def read(
-        self, image_layer: Image, image: ImageSnapshot, *, again: bool
-    ) -> tuple[Strokes, Taken] | None:
-        """Return what is drawn and no mask was made of yet; None if nothing is.
+    @property
+    def strokes(self) -> Strokes | None:
+        """What is drawn on the chosen layer."""
+        layer: DrawingLayer | None = self.layer.value
+        return None if layer is None else self._strokes_of(layer)
+
+    def place(self) -> Place:
+        """Return where in the images, and whose, is what is drawn now.
+
+        Raises
+        ------
+        FramesError
+            If the images can't be used.
+        """
+        layer = self._find_images()
+        image = take_image(layer)
+        shown = shown_frame(image, self._viewer)
+        return Place(cast("Image", layer), image, shown, int(self.object_id.value))
+
+    def read(self, place: Place, *, again: bool) -> list[tuple[Strokes, Taken]]:
+        """Return what is drawn and no mask was made of yet, of all layers it is asked for.
 
         Raises
         ------
         PromptError
-            If no layer is chosen, or what is drawn can't be used.
+            If what is drawn can't be used.
         """
-        layer: DrawingLayer | None = self.layer.value
-        if layer is None:
-            raise PromptError(
-                "No layer to draw on is chosen. Press 'New shapes', 'New points' or 'New "
-                "scribbles', and draw on the images."
-            )
-        shown = shown_frame(image, self._viewer)
-        place = Place(image_layer, image, shown, int(self.object_id.value))
-        strokes = self._strokes_of(layer)
-        taken = strokes.read(place, self._viewer, again=again)
-        return None if taken is None else (strokes, taken)
+        all_strokes = self._strokes.values()
+        asked = [s for s in all_strokes if s.is_asked and s.layer in self._viewer.layers]
+        found = []
+        for strokes in asked:
+            try:
+                taken = strokes.read(place, again=again)
+            except PromptError:
+                strokes.is_asked = False  # what is drawn on other layers needn't wait for it
+                raise
+            if taken is not None:
+                found.append((strokes, taken))
+        for strokes in asked:
+            strokes.is_asked = False
+        return found
 
     def leave(self) -> None:
         """Hear no more of layers."""
@@ -243,9 +281,16 @@ class DrawPanel(Container):  # type: ignore[type-arg]
             self.negative.value = negative
 
     def _drawn(self, event: Any) -> None:
+        if self._heard is None:
+            return
+        strokes = self._strokes_of(self._heard)
+        is_painted = isinstance(self._heard, Labels)
         # Shapes and points tell of more than what is added.
-        is_stroke = isinstance(self._heard, Labels) or str(event.action) == "added"
-        if is_stroke and self.automatic.value:
+        if is_painted or str(event.action) in ("added", "changed"):
+            with suppress(NapariVosError):  # told when it is read
+                strokes.note(self.place(), event.value if is_painted else ())
+        if (is_painted or str(event.action) == "added") and self.automatic.value:
+            strokes.is_asked = True
             self.requested.emit(False)
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_vos._napari.desk import Then
+    from napari_vos._napari.drawing import Place
     from napari_vos._napari.run import Run
 
 _ENDS = {
@@ -65,7 +66,8 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         prefer_reader(SUFFIX)
-        self.form, self.draw = PropagateForm(), DrawPanel(napari_viewer)
+        self.form = PropagateForm()
+        self.draw = DrawPanel(napari_viewer, lambda: self.form.image.value)
         self.objects, self.review = ObjectsPanel(), ReviewPanel()
         self._controls = controls = Controls()
         self.propagate, self.cancel, self.undo = controls.propagate, controls.cancel, controls.undo
@@ -198,27 +200,21 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
     def _draw(self, again: bool) -> None:
         """Make masks of what is drawn; of all of it, if something must end first."""
         with told():
-            is_on_results = self.draw.rough.value and self.draw.layer.value is None
-            read = self._read_scribbled if is_on_results else partial(self._read_drawn, again)
-            self._desk.draw(read)
+            self._desk.draw(partial(self._read, self.draw.place(), again))
 
-    def _read_drawn(self, again: bool) -> tuple[DrawJob, Then] | None:
-        found = self._chosen.take_drawn(again=again)
-        if found is None:
-            return None
-        job, strokes, taken = found
+    def _read(self, place: Place, again: bool) -> tuple[DrawJob, Then]:
+        job, found = self._chosen.take_drawn(place, again=again)
 
         def keep(finish: Finish) -> None:
-            # What was refused isn't tried again with each stroke to come.
-            if job.done.is_set() or finish is Finish.FAILED:
-                strokes.keep(taken)
+            for strokes, taken in found:
+                # What was refused isn't tried again with each stroke to come.
+                if job.done.is_set() or finish is Finish.FAILED:
+                    strokes.keep(taken)
+                else:
+                    strokes.is_asked = True
             self._follow_masks(job)
 
         return job, keep
-
-    def _read_scribbled(self) -> tuple[DrawJob, Then]:
-        job = self._chosen.take_scribbled()
-        return job, lambda _: self._follow_masks(job)
 
     def _follow_masks(self, job: DrawJob) -> None:
         """Propagate the masks of a job, if they are there and that is wanted."""
@@ -247,10 +243,10 @@ class PropagateWidget(Container):  # type: ignore[type-arg]
         self.form.user_frames.value = str(UserFrames.DRAWN)
 
     def _take_painted(self) -> None:
+        if self.draw.rough.value:
+            self._draw(again=False)
+            return
         with told():
-            if self.draw.rough.value:
-                self._desk.draw(self._read_scribbled)
-                return
             job = self._chosen.take_rest()
             self._steps.checked.clear()
             self._desk.propagate(job)
