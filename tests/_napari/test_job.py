@@ -8,6 +8,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
+from napari_vos._napari import settings
 from napari_vos._napari.job import Job, OpenSessions
 from napari_vos._napari.snapshot import UserFrames, take_image, take_prompts
 from napari_vos.errors import PromptError
@@ -44,6 +45,33 @@ def test_nothing_is_made_of_empty_labels(job: Job, masks: np.ndarray, tmp_path: 
     with pytest.raises(PromptError, match="'masks' is empty"):
         next(OpenSessions().run(job))
     assert not (tmp_path / "session").exists()
+
+
+@pytest.mark.parametrize(("gigabytes", "memory_bytes"), [(0, None), (1.5, 1_500_000_000)])
+def test_sessions_take_the_memory_of_the_preferences(
+    job: Job, monkeypatch: pytest.MonkeyPatch, gigabytes: float, memory_bytes: int | None
+) -> None:
+    monkeypatch.setattr(settings, "read_setting", lambda *_, **__: gigabytes)
+    made = []
+    create, load = Session.__init__, Session.load
+
+    def note_created(
+        session: Session, *arguments: Any, memory_bytes: int | None, **rest: Any
+    ) -> None:
+        made.append(memory_bytes)
+        create(session, *arguments, memory_bytes=memory_bytes, **rest)
+
+    def note_loaded(*arguments: Any, memory_bytes: int | None) -> Session:
+        made.append(memory_bytes)
+        return load(*arguments)
+
+    monkeypatch.setattr(Session, "__init__", note_created)
+    monkeypatch.setattr(Session, "load", note_loaded)
+    for _ in range(2):
+        sessions = OpenSessions()
+        next(sessions.run(job))
+        sessions.close()
+    assert made == [memory_bytes] * 2
 
 
 def test_sessions_are_closed_after_the_last_job(job: Job) -> None:

@@ -15,6 +15,7 @@ from napari_vos._napari.folders import is_session, new_folder
 from napari_vos._napari.overview import Overview
 from napari_vos._napari.painted import tell_painted
 from napari_vos._napari.placement import describe_placement
+from napari_vos._napari.settings import memory_budget
 from napari_vos.errors import NapariVosError, PromptError
 from napari_vos.session import Changes, Progress, Session
 from napari_vos.store.folder import read_about
@@ -277,10 +278,17 @@ class OpenSessions:
     def _open(self, job: Job | DrawJob) -> Session:
         if job.folder is not None and is_session(job.folder):
             channels = read_about(job.folder)["frames"]["channels"]
-            session = Session.load(job.folder, job.image.open(channels))
+            session = Session.load(
+                job.folder, job.image.open(channels), memory_bytes=memory_budget()
+            )
         else:
             folder = job.folder or new_folder(job.image.name)
-            session = Session(_where_it_was(job.image).open(), folder=folder, **vars(job.options))
+            session = Session(
+                _where_it_was(job.image).open(),
+                folder=folder,
+                memory_bytes=memory_budget(),
+                **vars(job.options),
+            )
         session.place(describe_placement(job.image))
         self._overviews[session.folder] = Overview(session)
         self._sessions.append((job.image, session))

@@ -19,6 +19,12 @@ def read_setting(group: str, name: str, *, default: object) -> object:
     return getattr(getattr(settings, group, None), name, default)
 
 
+def memory_budget() -> int | None:
+    """Return the bytes that a run may take; None for what is free."""
+    gigabytes = read_setting("propagation", "memory", default=0)
+    return round(float(str(gigabytes)) * 1e9) or None
+
+
 def prefer_reader(suffix: str) -> None:
     """Open folders with this ending by this plugin, unless the user has chosen another.
 
