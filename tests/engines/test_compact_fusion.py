@@ -10,6 +10,7 @@ import torch
 from napari_vos.engines.base import Span
 from napari_vos.engines.compact_fusion import WindowFusion, trust_in
 from napari_vos.engines.places import look_at
+from napari_vos.engines.windows import CONTEXT
 from napari_vos.store.evidence import Box, FrameEvidence, ObjectEvidence, Source
 
 SHAPE = (240, 240)
@@ -50,7 +51,7 @@ def fusion_of(side: int, answer: float) -> WindowFusion:
 
 def test_the_network_is_believed_about_objects_it_sees_as_they_are() -> None:
     assert trust_in(10) == 0
-    assert trust_in(28) == pytest.approx((1.35 * 28 - 32) / 64)
+    assert trust_in(28) == pytest.approx((CONTEXT * 28 - 32) / 64)
     assert trust_in(72) == trust_in(200) == 1
 
 
