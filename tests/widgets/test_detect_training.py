@@ -178,6 +178,10 @@ def test_what_cannot_be_learned_from_is_told(window: Window, images: np.ndarray)
     panel.painted.value = layers["small"]
     window.press("train")
     assert panel.work is None
+    window.viewer.add_labels(np.zeros(images.shape, np.uint8), name="aside", translate=(0, 0, 9))
+    panel.painted.value = layers["aside"]
+    window.press("train")
+    assert panel.work is None
     window.viewer.add_labels(np.zeros(images.shape, np.uint8), name="empty")
     panel.painted.value = layers["empty"]
     window.press("train")
@@ -186,6 +190,7 @@ def test_what_cannot_be_learned_from_is_told(window: Window, images: np.ndarray)
     for words in (
         "'2-5' isn't a list of the frames",
         "'small' has shape (2, 5, 5)",
+        "'aside' doesn't lie on the images",
         "the labels are empty",
     ):
         assert words in window.notices

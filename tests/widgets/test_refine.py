@@ -244,7 +244,8 @@ def test_what_cannot_be_refined_is_told(window: Window, labels: np.ndarray) -> N
         ("empty", np.zeros((12, 24, 40), np.uint8), "'empty' doesn't hold an object"),
         ("results", labels.copy(), "'results' holds a session's results"),
     ):
-        layer = viewer.add_labels(data, name=name)
+        masks = viewer.layers["masks"]
+        layer = viewer.add_labels(data, name=name, scale=masks.scale, translate=masks.translate)
         form.labels.value = layer
         if name == "results":
             layer.metadata["napari_vos"] = {"session": "somewhere"}
@@ -255,6 +256,10 @@ def test_what_cannot_be_refined_is_told(window: Window, labels: np.ndarray) -> N
         assert expected in window.notices
         assert window.preview is None
     form.labels.value, form.frames.value = viewer.layers["masks"], "this frame"
+    masks.translate = (0, 3, 5)
+    window.press("look")
+    assert "'masks' doesn't lie on the images" in window.notices
+    masks.translate = (0, 3, 4)
     form.objects.value, form.ids.value = "some objects", "3-x"
     window.press("look")
     assert "'3-x' isn't a list of labels" in window.notices

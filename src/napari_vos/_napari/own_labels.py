@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_data_path
 
+from napari_vos._napari.alignment import check_alignment
 from napari_vos._napari.snapshot import METADATA, ImageSnapshot, read_frame
 from napari_vos.errors import PromptError
 from napari_vos.session.ledger import Ledger
@@ -126,6 +127,7 @@ def take_labels(layer: Labels | None, image: ImageSnapshot) -> LayerLabels:
             f"The labels layer '{layer.name}' has shape {shape}; the images '{image.name}' have "
             f"{image.shape}. Choose a layer of the same size."
         )
+    check_alignment(layer, letters, image)
     about = layer.metadata.get(METADATA)
     session = None if about is None else Path(about["session"])
     return LayerLabels(data, letters, (n_frames, rows, columns), session)

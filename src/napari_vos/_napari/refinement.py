@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_vos._napari.alignment import check_alignment
 from napari_vos._napari.snapshot import read_frame, shown_frame
 from napari_vos.errors import FramesError
 from napari_vos.session.refinement import refine_labels
@@ -149,6 +150,8 @@ def take_labels(layer: Labels | None, image: ImageSnapshot, viewer: ViewerModel)
     ------
     FramesError
         If there is no layer, it doesn't fit the images, or can't be changed.
+    PromptError
+        If it doesn't lie on them.
     """
     if layer is None:
         raise FramesError("No labels layer is chosen. Choose the one whose borders to refine.")
@@ -169,6 +172,7 @@ def take_labels(layer: Labels | None, image: ImageSnapshot, viewer: ViewerModel)
             f"The labels layer '{layer.name}' has shape {shape}; the images '{image.name}' have "
             f"{image.shape}. Choose labels and images of the same frames and size."
         )
+    check_alignment(layer, letters, image)
     if not _is_writeable(layer.data):
         raise FramesError(
             f"The array of '{layer.name}' can't be written. Make a layer of a copy of it in "
