@@ -124,7 +124,7 @@ class SpanRun:
     def _look(
         self, t: int, places: Mapping[int, Place], before: Mapping[int, View]
     ) -> dict[int, tuple[Place, Found]]:
-        """Find the objects; look again, recentred, at those off the middle of their window."""
+        """Find the objects; look again, recentred, at those at the rim of their window."""
         found = self._find(t, places, before)
         again = {}
         for object_id, (place, item) in found.items():

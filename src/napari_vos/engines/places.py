@@ -128,7 +128,11 @@ def recenter(place: Place, probability: Tensor) -> Place | None:
         return None
     middle = (WINDOW_SIZE - 1) / 2
     y, x = float(rows.float().mean()) - middle, float(columns.float().mean()) - middle
-    if max(abs(y), abs(x)) < 0.12 * WINDOW_SIZE:
+    at_rim = (
+        min(int(rows.min()), int(columns.min())) < 2
+        or max(int(rows.max()), int(columns.max())) > WINDOW_SIZE - 3
+    )
+    if max(abs(y), abs(x)) < 0.12 * WINDOW_SIZE and not at_rim:
         return None
     unit = place.side / WINDOW_SIZE
-    return Place(place.y + y * unit, place.x + x * unit, place.side)
+    return Place(place.y + y * unit, place.x + x * unit, place.side * (1.25 if at_rim else 1.0))
