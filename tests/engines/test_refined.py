@@ -154,7 +154,7 @@ def test_windows_of_their_own_scale_need_no_refinement(truth, refined_engine):
 
 
 @pytest.mark.parametrize(
-    ("side", "factor"), [(50, 1), (95, 1), (96, 2), (150, 2), (195, 4), (900, 8)]
+    ("side", "factor"), [(50, 1), (90, 1), (91, 2), (150, 2), (190, 4), (900, 8)]
 )
 def test_objects_are_refined_from_the_scale_of_their_window(refined_engine, side, factor):
     box = Box(0, 0, side // 2, side)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 WINDOW_SIZE = 96
 """Side of a window in network pixels."""
 
-CONTEXT = 1.42
+CONTEXT = 1.5
 """Side of a window, relative to the longest side of its object's box."""
 
 SMALLEST_SIDE = 32.0
